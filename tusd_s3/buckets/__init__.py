@@ -1,0 +1,1 @@
+"""Where the bytes rest: implementations of the `Bucket` interface."""

@@ -1,0 +1,1 @@
+"""Who may write to an upload: implementations of the `Locker` interface."""

@@ -1,0 +1,1 @@
+"""What an upload is in a bucket. Knows no S3 library."""
