@@ -51,6 +51,14 @@ class BadRequest(TusError):
     message = "bad request"
 
 
+class ExpectationFailed(TusError):
+    """RFC 9110, Expect: anything but `100-continue`."""
+
+    status = 417
+    code = "ERR_EXPECTATION_FAILED"
+    message = "the only expectation that can be met is 100-continue"
+
+
 class InvalidContentType(TusError):
     """Core protocol, PATCH: the body is not `application/offset+octet-stream`."""
 

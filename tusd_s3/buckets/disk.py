@@ -1,0 +1,318 @@
+"""A bucket in a folder: the same promises as S3's, kept by one file system.
+
+The work is done in threads by `disk_folder` (objects) and `disk_multipart`; this module brings
+bytes to them and keeps every wait limited.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from tusd_s3.buckets.disk_files import Incoming, OpenFile, translated
+from tusd_s3.buckets.disk_folder import Folder
+from tusd_s3.buckets.disk_multipart import MultipartFolder, Record
+from tusd_s3.digests import ALGORITHMS
+from tusd_s3.errors import ConditionFailed, ConfigError, StoreBusy, StoreError
+from tusd_s3.interfaces import Chunk, Content
+from tusd_s3.model import MIB, Features, Limits, ObjectHeaders, ObjectStat, Part
+
+T = TypeVar("T")
+_HOP = MIB  # bytes per hop to a thread: a hop costs about what writing 100 KiB costs
+_PAGE = 1000  # objects listed or deleted per hop
+_THREADS = 16
+_CLEANUP_S = 5.0
+
+
+class DiskBucket:
+    """The `Bucket` interface on a folder.
+
+    Args:
+        directory: created by `start` if it is missing; may be shared by processes.
+        checksum: name of the algorithm for new multipart uploads and other writes.
+        timeout_s: limit of each step on the disk and of each wait for another process.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        limits: Limits = Limits(),
+        checksum: str = "CRC64NVME",
+        timeout_s: float = 60.0,
+    ) -> None:
+        if checksum not in ALGORITHMS:
+            raise ConfigError(f"unknown checksum algorithm {checksum!r}")
+        self._limits = limits
+        self._features = Features(conditional_writes=True, checksum=checksum)
+        self._timeout_s = timeout_s
+        self._directory = directory
+        self._folder = Folder(directory, timeout_s=timeout_s / 2)
+        self._multiparts = MultipartFolder(self._folder, limits)
+        self._threads: ThreadPoolExecutor | None = None
+
+    @property
+    def limits(self) -> Limits:
+        return self._limits
+
+    @property
+    def features(self) -> Features:
+        return self._features
+
+    async def start(self) -> None:
+        if self._threads is not None:
+            return
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="disk")
+        try:
+            await self._run("start", "", self._folder.open)
+        except StoreError as exc:
+            await self.close()
+            raise ConfigError(
+                f"the folder {str(self._directory)!r} cannot be used as a bucket: {exc.reason}"
+            ) from exc
+
+    async def close(self) -> None:
+        threads, self._threads = self._threads, None
+        if threads is None:
+            return
+        closing = asyncio.get_running_loop().run_in_executor(threads, self._folder.workspace.close)
+        await asyncio.wait([closing], timeout=_CLEANUP_S)
+        threads.shutdown(wait=False)
+
+    async def check(self) -> None:
+        await self._run("check", "", self._folder.workspace.check)
+
+    async def put(
+        self,
+        key: str,
+        content: Content,
+        *,
+        headers: ObjectHeaders = ObjectHeaders(),
+        if_match: str | None = None,
+        if_absent: bool = False,
+    ) -> str:
+        check = partial(
+            self._folder.check_conditions, "put", key, if_match=if_match, if_absent=if_absent
+        )
+
+        def finish(incoming: Incoming) -> str:
+            incoming.verify("put", key)
+            return self._folder.publish(
+                "put",
+                key,
+                incoming.file,
+                headers=headers,
+                if_match=if_match,
+                if_absent=if_absent,
+            )
+
+        return await self._receive("put", key, content, begin=check, finish=finish)
+
+    @asynccontextmanager
+    async def get(
+        self, key: str, *, start: int = 0, end: int | None = None, if_match: str | None = None
+    ) -> AsyncIterator["DiskReader"]:
+        file = OpenFile()
+
+        def open_it() -> tuple[ObjectStat, int, bytes]:
+            fd, stat = self._folder.open_object("get", key)
+            file.adopt(fd)
+            if if_match is not None and stat.etag != if_match:
+                raise ConditionFailed("get", key, "is another version")
+            stop = stat.size if end is None else min(end, stat.size)
+            if start and start >= stop:
+                raise StoreError("get", key, "the range lies outside the object")
+            first = file.read_at(start, min(stop - start, _HOP))
+            if len(first) == stop - start:
+                file.close()
+            return stat, stop, first
+
+        try:
+            stat, stop, first = await self._run("get", key, open_it)
+            yield DiskReader(partial(self._run, "get", key), file, stat, first, at=start, stop=stop)
+        finally:
+            if not file.ended:
+                await self._clean_up(file.close)
+
+    async def head(self, key: str) -> ObjectStat:
+        return await self._run("head", key, self._folder.describe, "head", key)
+
+    async def delete(self, keys: Sequence[str]) -> None:
+        failed: list[StoreError] = []
+        for first in range(0, len(keys), _PAGE):
+            failed += await self._run(
+                "delete", keys[first], self._folder.delete, keys[first : first + _PAGE]
+            )
+        if failed:
+            raise failed[0]
+
+    async def list_objects(self, prefix: str) -> AsyncIterator[ObjectStat]:
+        walk = self._folder.walk(prefix)
+        while page := await self._run("list_objects", prefix, lambda: list(islice(walk, _PAGE))):
+            for stat in page:
+                yield stat
+
+    async def create_multipart(self, key: str, *, headers: ObjectHeaders, checksum: str) -> str:
+        if checksum not in ALGORITHMS:
+            raise StoreError("create_multipart", key, f"unknown checksum algorithm {checksum!r}")
+        record = Record(key, headers, checksum)
+        return await self._run("create_multipart", key, self._multiparts.create, record)
+
+    async def upload_part(self, key: str, multipart_id: str, number: int, content: Content) -> Part:
+        checksum = content.checksum
+        check = partial(
+            self._multiparts.check_part,
+            key,
+            multipart_id,
+            number,
+            size=content.size,
+            algorithm=checksum.algorithm,
+        )
+
+        def finish(incoming: Incoming) -> Part:
+            incoming.verify("upload_part", key)
+            return self._multiparts.store_part(key, multipart_id, number, incoming.file, checksum)
+
+        return await self._receive("upload_part", key, content, begin=check, finish=finish)
+
+    async def list_parts(self, key: str, multipart_id: str) -> list[Part]:
+        return await self._run(
+            "list_parts", key, self._multiparts.list, "list_parts", key, multipart_id
+        )
+
+    async def complete_multipart(self, key: str, multipart_id: str, parts: Sequence[Part]) -> None:
+        run = partial(self._run, "complete_multipart", key)
+        record = await run(self._multiparts.plan, key, multipart_id, parts)
+        file = self._folder.workspace.temporary()
+        ending = partial(self._multiparts.ending, "complete_multipart", key, multipart_id)
+
+        def finish() -> None:
+            self._folder.publish(
+                "complete_multipart", key, file, headers=record.headers, around=ending
+            )
+            self._multiparts.sweep(multipart_id)
+
+        try:
+            steps = self._multiparts.assemble(key, multipart_id, parts, file)
+            while not await run(_has_ended, steps):
+                pass
+            await run(finish)
+        finally:
+            if not file.ended:
+                await self._clean_up(file.discard)
+
+    async def abort_multipart(self, key: str, multipart_id: str) -> None:
+        await self._run("abort_multipart", key, self._multiparts.abort, key, multipart_id)
+
+    async def _receive(
+        self,
+        operation: str,
+        key: str,
+        content: Content,
+        *,
+        begin: Callable[[], object],
+        finish: Callable[[Incoming], T],
+    ) -> T:
+        """Write content to a file and give it to ``finish``; short content takes a single hop.
+
+        ``begin`` raises if that would be in vain.
+        """
+        file = self._folder.workspace.temporary()
+        incoming = Incoming(file, size=content.size, checksum=content.checksum)
+        batch: list[Chunk] = []
+        gathered = 0
+        begun = False
+
+        def write() -> None:
+            if not begun:
+                begin()
+            incoming.append(batch)
+
+        def write_last() -> T:
+            write()
+            return finish(incoming)
+
+        try:
+            async for chunk in content.chunks():
+                batch.append(chunk)
+                gathered += len(chunk)
+                if gathered >= _HOP:
+                    await self._run(operation, key, write)
+                    begun, batch, gathered = True, [], 0
+            return await self._run(operation, key, write_last)
+        finally:
+            if not file.ended:
+                await self._clean_up(file.discard)
+
+    async def _run(self, operation: str, key: str, function: Callable[..., T], *args: object) -> T:
+        """Run a step in a thread.
+
+        Raises:
+            StoreBusy: it takes too long (and goes on in its thread).
+        """
+        if self._threads is None:
+            raise RuntimeError("the bucket is not started, or closed")
+
+        def step() -> T:
+            with translated(operation, key):
+                return function(*args)
+
+        future = asyncio.get_running_loop().run_in_executor(self._threads, step)
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return await future
+        except TimeoutError as exc:
+            raise StoreBusy(operation, key, "the disk takes too long") from exc
+
+    async def _clean_up(self, function: Callable[[], None]) -> None:
+        """Run a clean-up in a thread, also when cancelled; `asyncio.wait` does not pass that on."""
+        if self._threads is None:  # closed meanwhile, with all temporary files removed
+            function()
+            return
+        future = asyncio.get_running_loop().run_in_executor(self._threads, function)
+        await asyncio.wait([future], timeout=_CLEANUP_S)
+
+
+class _Run(Protocol):
+    def __call__(self, function: Callable[..., T], *args: object) -> Awaitable[T]: ...
+
+
+class DiskReader:
+    """The `ObjectReader` of a `DiskBucket`; what comes later does not change what it reads."""
+
+    def __init__(
+        self, run: _Run, file: OpenFile, stat: ObjectStat, first: bytes, *, at: int, stop: int
+    ) -> None:
+        self._run = run
+        self._file = file
+        self._stat = stat
+        self._first = first
+        self._at = at
+        self._stop = stop
+
+    @property
+    def stat(self) -> ObjectStat:
+        return self._stat
+
+    async def chunks(self) -> AsyncIterator[Chunk]:
+        chunk = self._first
+        at = self._at
+        while at < self._stop:
+            if not chunk:
+                raise StoreBusy("get", self._stat.key, "the object was cut short")
+            yield chunk
+            at += len(chunk)
+            if at < self._stop:
+                chunk = await self._run(self._file.read_at, at, min(self._stop - at, _HOP))
+
+
+def _has_ended(steps: Iterator[None]) -> bool:
+    """Do the next step; return whether there was none."""
+    return next(steps, _END) is _END
+
+
+_END = object()

@@ -1,0 +1,382 @@
+"""Objects in a folder: names, versions, headers, locks. Runs in threads; no asyncio."""
+
+import errno
+import hashlib
+import json
+import os
+import stat
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from tusd_s3.buckets.disk_files import (
+    Temporary,
+    flush_directory,
+    locked_file,
+    translated,
+    write_durably,
+)
+from tusd_s3.buckets.disk_workspace import PRIVATE, Workspace
+from tusd_s3.errors import ConditionFailed, ObjectMissing, StoreBusy, StoreError
+from tusd_s3.model import ObjectHeaders, ObjectStat
+
+_LOCKS = 4096  # keys share lock files, so that those need never be deleted
+_RETRIES = 100  # races with others that prune folders or replace objects; each is won at once
+_ABSENT = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.ENXIO}
+
+
+def is_key(key: str) -> bool:
+    """Return whether a folder can hold an object of this name, outside our private folder."""
+    segments = key.split("/")
+    return (
+        "\0" not in key
+        and not any(segment in {"", ".", ".."} for segment in segments)
+        and segments[0] != PRIVATE
+        and _is_unicode(key)
+    )
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # a lone surrogate: a name that is no UTF-8
+        return False
+    return True
+
+
+def format_headers(headers: ObjectHeaders) -> dict[str, Any]:
+    """Return headers as JSON keeps them; a parameter that is None or empty is left out."""
+    return {name: value for name, value in asdict(headers).items() if value}
+
+
+def parse_headers(record: Mapping[str, Any]) -> ObjectHeaders:
+    """Return what `format_headers` was given."""
+    return ObjectHeaders(**record)
+
+
+def etag_of(status: os.stat_result) -> str:
+    """Return the version of a file: no two versions of a key share time and size."""
+    return f'"{status.st_mtime_ns:x}-{status.st_size:x}"'
+
+
+class Folder:
+    """A folder of objects.
+
+    Invariants:
+        1. ``<directory>/<key>`` is exactly the object; everything else is under `PRIVATE`.
+        2. A name appears by one rename of a file that is complete and flushed.
+        3. An object's headers are in ``meta/``, in a file per key that maps versions (ETags) to
+           headers. It names the new version before the rename and still the old one, so the
+           rename alone replaces bytes and headers together. A file that was changed by hand
+           has another version, and no headers.
+        4. Whatever decides by the present version and then changes it holds the key's lock.
+    """
+
+    def __init__(self, directory: Path, *, timeout_s: float) -> None:
+        self.directory = directory.absolute()
+        self.workspace = Workspace(self.directory)
+        self._timeout_s = timeout_s
+
+    def open(self) -> None:
+        """Create the folder where it is missing, and see that it can hold objects.
+
+        Raises:
+            OSError: it cannot.
+        """
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self.workspace.open()
+
+    # --- names ------------------------------------------------------------------------------
+
+    def path(self, operation: str, key: str) -> Path:
+        """Return where an object is, or is to be.
+
+        Raises:
+            StoreError: no object can have this key here.
+        """
+        if not is_key(key):
+            raise StoreError(operation, key, "a folder cannot hold an object of this name")
+        return self.directory / key
+
+    def lock(self, key: str) -> AbstractContextManager[None]:
+        """Hold the key (and those that share its lock file): see `locked_file`."""
+        number = int.from_bytes(_digest(key)[:8], "big") % _LOCKS
+        path = self.workspace.private / "locks" / f"{number:03x}"
+        return locked_file(path, timeout_s=self._timeout_s, key=key)
+
+    def _headers_path(self, key: str) -> Path:
+        name = _digest(key).hex()
+        return self.workspace.private / "meta" / name[:2] / name[2:]
+
+    def missing(self, operation: str, key: str) -> StoreError:
+        """Return the error for a file that is not there.
+
+        With the whole folder gone (unmounted), nothing is known about any object: clients would
+        throw away uploads that are only out of sight.
+        """
+        if not self.workspace.mine.exists():
+            return StoreBusy(operation, key, "the folder is gone")
+        return ObjectMissing(operation, key, "no such key")
+
+    # --- reading ----------------------------------------------------------------------------
+
+    def open_object(self, operation: str, key: str) -> tuple[int, ObjectStat]:
+        """Return an object's descriptor, to be closed by the caller, and description.
+
+        Raises:
+            ObjectMissing: there is no such key.
+        """
+        if not is_key(key):
+            raise self.missing(operation, key)
+        path = self.directory / key
+        for _ in range(_RETRIES):
+            fd = self._open_file(path, operation, key)
+            try:
+                found = self._describe(fd, path, key)
+            except BaseException:
+                os.close(fd)
+                raise
+            if found is not None:
+                return fd, found
+            os.close(fd)
+        raise StoreBusy(operation, key, "replaced again and again")
+
+    def describe(self, operation: str, key: str) -> ObjectStat:
+        """Return an object's description.
+
+        Raises:
+            ObjectMissing: there is no such key.
+        """
+        fd, found = self.open_object(operation, key)
+        os.close(fd)
+        return found
+
+    def _open_file(self, path: Path, operation: str, key: str) -> int:
+        try:
+            # a pipe put there by hand must not block us, nor a link lead elsewhere
+            fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError as exc:
+            if exc.errno in _ABSENT:
+                raise self.missing(operation, key) from exc
+            raise
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            os.close(fd)
+            raise self.missing(operation, key)
+        return fd
+
+    def _describe(self, fd: int, path: Path, key: str) -> ObjectStat | None:
+        """Describe an open file; None if it was replaced before its headers were read."""
+        status = os.fstat(fd)
+        etag = etag_of(status)
+        record = self._read_versions(key).get(etag)
+        if record is None:
+            present = self._version(path)
+            if present is None or etag_of(present) != etag:
+                return None
+            record = {}
+        return ObjectStat(
+            key, status.st_size, etag, status.st_mtime_ns / 1e9, parse_headers(record)
+        )
+
+    def _read_versions(self, key: str) -> dict[str, dict[str, Any]]:
+        try:
+            versions: dict[str, dict[str, Any]] = json.loads(self._headers_path(key).read_bytes())
+        except FileNotFoundError:
+            return {}
+        return versions
+
+    @staticmethod
+    def _version(path: Path) -> os.stat_result | None:
+        try:
+            status = path.lstat()
+        except OSError as exc:
+            if exc.errno in _ABSENT:
+                return None
+            raise
+        return status if stat.S_ISREG(status.st_mode) else None
+
+    # --- writing ----------------------------------------------------------------------------
+
+    def check_conditions(
+        self, operation: str, key: str, *, if_match: str | None, if_absent: bool
+    ) -> os.stat_result | None:
+        """Return the present version, if the conditions of a write hold.
+
+        Raises:
+            ConditionFailed: they do not.
+        """
+        present = self._version(self.path(operation, key))
+        if if_absent and present is not None:
+            raise ConditionFailed(operation, key, "exists")
+        if if_match is not None and (present is None or etag_of(present) != if_match):
+            raise ConditionFailed(operation, key, "is another version")
+        return present
+
+    def publish(
+        self,
+        operation: str,
+        key: str,
+        file: Temporary,
+        *,
+        headers: ObjectHeaders,
+        if_match: str | None = None,
+        if_absent: bool = False,
+        around: Callable[[], AbstractContextManager[None]] | None = None,
+    ) -> str:
+        """Give a finished file its name, and return its ETag.
+
+        ``around`` is entered when the key is held and left when the object is there.
+
+        Raises:
+            ConditionFailed: another version is there than demanded.
+            StoreBusy: the key was held by somebody else for too long.
+        """
+        path = self.path(operation, key)
+        status = file.stamp_newer_than(0)  # before the lock: this waits for the disk
+        with self.lock(key), (around or _nothing)():
+            present = self.check_conditions(operation, key, if_match=if_match, if_absent=if_absent)
+            if present is not None and status.st_mtime_ns <= present.st_mtime_ns:
+                status = file.stamp_newer_than(present.st_mtime_ns)
+            self._announce(key, present, etag_of(status), headers)
+            self._rename(operation, key, file.path, path)
+            file.release()
+            if not format_headers(headers):
+                self._headers_path(key).unlink(missing_ok=True)
+            return etag_of(status)
+
+    def _announce(
+        self, key: str, present: os.stat_result | None, etag: str, headers: ObjectHeaders
+    ) -> None:
+        """Make the headers of a version durable before the version is."""
+        if not (record := format_headers(headers)):
+            return
+        versions = {etag: record}
+        if present is not None:
+            old = etag_of(present)
+            versions[old] = self._read_versions(key).get(old, {})
+        target = self._headers_path(key)
+        temporary = self.workspace.fresh_path()
+        write_durably(temporary, json.dumps(versions).encode())
+        temporary.rename(target)
+        flush_directory(target.parent)
+
+    def _rename(self, operation: str, key: str, source: Path, target: Path) -> None:
+        """Rename durably, making folders; others may prune them while they are empty."""
+        for _ in range(_RETRIES):
+            try:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                source.rename(target)
+                self._flush_upwards(target.parent)
+            except (FileExistsError, NotADirectoryError) as exc:
+                if self._is_below_an_object(target):
+                    raise StoreError(operation, key, "a part of its path is an object") from exc
+            except IsADirectoryError as exc:
+                if not _prune(target):  # an empty folder, left by a crash, is no obstacle
+                    raise StoreError(operation, key, "other objects are below it") from exc
+            except FileNotFoundError:
+                if not source.exists():
+                    raise
+            else:
+                return
+        raise StoreBusy(operation, key, "its folder vanished again and again")
+
+    def _is_below_an_object(self, path: Path) -> bool:
+        above = (self.directory / name for name in path.relative_to(self.directory).parents)
+        return any(folder.exists() and not folder.is_dir() for folder in above)
+
+    def _flush_upwards(self, path: Path) -> None:
+        """Make a folder's names durable, and its own name, which somebody may just have made."""
+        flush_directory(path)
+        while path != self.directory:
+            path = path.parent
+            flush_directory(path)
+
+    # --- deleting ---------------------------------------------------------------------------
+
+    def delete(self, keys: Sequence[str]) -> list[StoreError]:
+        """Delete objects durably, and folders that become empty; return what went wrong."""
+        failed: list[StoreError] = []
+        touched: dict[Path, str] = {}
+        for key in filter(is_key, keys):
+            path = self.directory / key
+            try:
+                with translated("delete", key), self.lock(key):
+                    if self._version(path) is not None:
+                        path.unlink()
+                        touched[path.parent] = key
+                    self._headers_path(key).unlink(missing_ok=True)
+            except StoreError as exc:
+                failed.append(exc)
+        for folder, key in touched.items():
+            try:
+                with translated("delete", key):
+                    self._settle(folder)
+            except StoreError as exc:
+                failed.append(exc)
+        return failed
+
+    def _settle(self, folder: Path) -> None:
+        """Prune empty folders, and make what was deleted in the first one that stays durable."""
+        while folder != self.directory:
+            if not _prune(folder):
+                try:
+                    flush_directory(folder)
+                except (FileNotFoundError, NotADirectoryError):
+                    pass  # pruned by somebody else just now
+                else:
+                    return
+            folder = folder.parent
+        flush_directory(folder)
+
+    # --- listing ----------------------------------------------------------------------------
+
+    def walk(self, prefix: str) -> Iterator[ObjectStat]:
+        """Yield the objects whose keys begin with ``prefix``, in the order of their bytes."""
+        base = prefix.rpartition("/")[0]
+        if not base:
+            yield from self._walk(self.directory, "", prefix)
+        elif is_key(base):
+            yield from self._walk(self.directory / base, f"{base}/", prefix)
+
+    def _walk(self, path: Path, base: str, prefix: str) -> Iterator[ObjectStat]:
+        try:
+            with os.scandir(path) as entries:
+                # a folder sorts as what it contributes to keys: "a-b" comes before "a/b"
+                names = sorted(
+                    f"{entry.name}/" if entry.is_dir(follow_symlinks=False) else entry.name
+                    for entry in entries
+                )
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        for name in names:
+            key = base + name
+            if not (key.startswith(prefix) or prefix.startswith(key)):
+                continue
+            if name.endswith("/"):
+                if is_key(key[:-1]):
+                    yield from self._walk(path / name, key, prefix)
+            elif key.startswith(prefix) and is_key(key):
+                status = self._version(path / name)
+                if status is not None:  # it was there a moment ago
+                    modified = status.st_mtime_ns / 1e9
+                    yield ObjectStat(key, status.st_size, etag_of(status), modified)
+
+
+def _prune(folder: Path) -> bool:
+    """Remove a folder if it is empty; return whether it is gone."""
+    try:
+        folder.rmdir()
+    except OSError as exc:
+        return exc.errno in {errno.ENOENT, errno.ENOTDIR}
+    return True
+
+
+def _digest(key: str) -> bytes:
+    return hashlib.sha256(key.encode()).digest()
+
+
+@contextmanager
+def _nothing() -> Iterator[None]:
+    yield

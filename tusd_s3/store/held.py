@@ -1,0 +1,283 @@
+"""An upload in the hands of one request: append, finish, terminate."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+
+import structlog
+
+from tusd_s3.errors import (
+    ConditionFailed,
+    LeaseLost,
+    MaxSizeExceeded,
+    MultipartMissing,
+    ObjectMissing,
+    PartsRefused,
+    StoreError,
+    StoreRefused,
+    UploadGone,
+    UploadNotFound,
+)
+from tusd_s3.interfaces import Body
+from tusd_s3.model import ObjectHeaders, UploadInfo
+from tusd_s3.store.grid import Ledger
+from tusd_s3.store.info import Phase, Record, format_record
+from tusd_s3.store.objects import object_headers
+from tusd_s3.store.spool import BytesContent, PartBuffer
+from tusd_s3.store.state import Snapshot, StateReader, is_ours
+from tusd_s3.store.uploader import Depot, Uploader
+
+_log = structlog.get_logger()
+
+
+class Held:
+    """A `HeldUpload`.
+
+    Args:
+        depot: what all uploads share.
+        reader: reads the state again after a failure.
+        snapshot: the upload as it was read; kept up to date.
+        tail_bytes: the tail's bytes, if they are in memory; owned from now on.
+        on_append: told the body when an append begins, None when it ends.
+        remember: takes snapshot and tail's bytes over when an append ended well; None if nobody
+            wants them.
+    """
+
+    def __init__(
+        self,
+        depot: Depot,
+        reader: StateReader,
+        snapshot: Snapshot,
+        *,
+        tail_bytes: PartBuffer | None = None,
+        on_append: Callable[["Held", Body | None], None] = lambda *_: None,
+        remember: Callable[[Snapshot, PartBuffer | None], None] | None = None,
+    ) -> None:
+        self.snapshot = snapshot
+        self._tail_bytes = tail_bytes
+        self._depot = depot
+        self._reader = reader
+        self._on_append = on_append
+        self._remember = remember
+        self._key = depot.names.object(snapshot.id.object_id)
+
+    @property
+    def info(self) -> UploadInfo:
+        """The upload as it stands now."""
+        return self.snapshot.info
+
+    # -- append --------------------------------------------------------------------------------
+
+    async def append(self, body: Body, *, declared_length: int | None = None) -> UploadInfo:
+        """Store a body at the present offset; see `HeldUpload.append`."""
+        self._on_append(self, body)
+        try:
+            await self._prepare(declared_length)
+            if not self.snapshot.object_exists:
+                await self._run(body)
+            if self.info.is_pending:
+                await self._finish()
+            self._hand_over()
+        except StoreError:
+            await self._read_again()
+            raise
+        finally:
+            self._forget_tail_bytes()
+            self._on_append(self, None)
+        return self.info
+
+    def _hand_over(self) -> None:
+        if self._remember is not None and not self.snapshot.object_exists:
+            tail_bytes, self._tail_bytes = self._tail_bytes, None
+            self._remember(self.snapshot, tail_bytes)
+
+    def _forget_tail_bytes(self) -> None:
+        if self._tail_bytes is not None:
+            self._tail_bytes.forget()
+            self._tail_bytes = None
+
+    async def _prepare(self, declared_length: int | None) -> None:
+        """Save what has to be in `.info` before the first byte: the length, the grid."""
+        record = self.snapshot.record
+        ledger = self.snapshot.ledger
+        if ledger is not None and record.grid is None:
+            record = record.with_grid(ledger.grid)
+        if declared_length is not None:
+            limit = self._depot.bucket.limits.max_object
+            if declared_length > (limit if ledger is None else min(limit, ledger.grid.capacity)):
+                raise MaxSizeExceeded("the bucket cannot hold an object of this size")
+            record = record.with_length(declared_length)
+        if record is not self.snapshot.record:
+            await self._rewrite(record)
+            if ledger is not None:
+                ledger.declare(record.length)
+
+    async def _run(self, body: Body) -> None:
+        remembered, self._tail_bytes = self._tail_bytes, None
+        uploader = Uploader(self._depot, self.snapshot, self._headers(), remembered=remembered)
+        self._tail_bytes = await uploader.run(body)
+        if uploader.failure is not None:
+            raise uploader.failure
+        if uploader.has_jumped and not self.snapshot.object_exists:
+            self.snapshot.tail = await self._reader.tail(self.snapshot)
+
+    async def _read_again(self) -> None:
+        """After a failure: what does the bucket say? If it does not, the old offset stands."""
+        try:
+            self.snapshot = await self._reader.read_held(self.snapshot.id)
+        except (StoreError, UploadNotFound) as exc:
+            _log.info("state not read after a failure", upload=self.info.id, error=str(exc))
+
+    # -- finish --------------------------------------------------------------------------------
+
+    async def finish(self) -> UploadInfo:
+        """Make the object; see `HeldUpload.finish`."""
+        try:
+            await self._finish()
+        finally:
+            self._forget_tail_bytes()
+        return self.info
+
+    async def _finish(self) -> None:
+        snapshot = self.snapshot
+        if snapshot.record.phase is Phase.FINISHED:
+            return
+        if not snapshot.object_exists:
+            await self._make_object()
+            snapshot.object_exists = True
+        tail, snapshot.tail = snapshot.tail, None
+        await self._rewrite(snapshot.record.finished())
+        if tail is not None:
+            await self._delete_tail(tail.key)
+
+    async def _make_object(self) -> None:
+        snapshot = self.snapshot
+        ledger = snapshot.ledger
+        assert ledger is not None  # noqa: S101 - only an open upload is not finished
+        if snapshot.record.length == 0:
+            await self._make_empty_object()
+            return
+        if ledger.prefix_bytes < snapshot.offset:
+            remembered, self._tail_bytes = self._tail_bytes, None
+            uploader = Uploader(self._depot, snapshot, self._headers(), remembered=remembered)
+            await uploader.promote_tail()
+        if snapshot.id.multipart_id is not None:
+            await self._complete(snapshot.id.multipart_id, ledger)
+
+    async def _make_empty_object(self) -> None:
+        """Store an object of no bytes: a multipart upload without parts cannot be completed."""
+        nothing = BytesContent(b"", self.snapshot.record.checksum)
+        await self._depot.bucket.put(self._key, nothing, headers=self._headers())
+        await self._abort()
+
+    def _headers(self) -> ObjectHeaders:
+        return object_headers(self.snapshot.record.metadata, self.snapshot.record.tag)[0]
+
+    async def _complete(self, multipart_id: str, ledger: Ledger) -> None:
+        bucket = self._depot.bucket
+        try:
+            try:
+                await bucket.complete_multipart(self._key, multipart_id, ledger.counted())
+            except PartsRefused as exc:
+                await self._list_again(multipart_id, ledger, exc)
+                await bucket.complete_multipart(self._key, multipart_id, ledger.counted())
+        except MultipartMissing as exc:  # an earlier Complete may have done it
+            found = await self._reader.our_object(self.snapshot.record, self.snapshot.id)
+            if found is None:
+                raise UploadGone(exc.operation, exc.key, "neither parts nor object") from exc
+
+    async def _list_again(self, multipart_id: str, ledger: Ledger, refusal: PartsRefused) -> None:
+        """Take the ETags of parts that a stale process wrote again, if the bytes are the same.
+
+        Raises:
+            StoreError: a part is missing or has other bytes than those we know.
+        """
+        listed = {p.number: p for p in await self._depot.bucket.list_parts(self._key, multipart_id)}
+        for known in ledger.counted():
+            now = listed.get(known.number)
+            same = now is not None and now.size == known.size
+            if same and now is not None and known.checksum is not None and now.checksum is not None:
+                same = now.checksum == known.checksum
+            if now is None or not same:
+                _log.error("a part has changed", upload=self.info.id, part=known.number)
+                raise StoreError("complete", self._key, f"part {known.number} changed") from refusal
+            ledger.add(now)
+
+    # -- terminate -----------------------------------------------------------------------------
+
+    async def terminate(self) -> None:
+        """Delete everything that belongs to the upload; see `HeldUpload.terminate`."""
+        self._forget_tail_bytes()
+        if self.snapshot.record.phase is not Phase.TERMINATED:
+            await self._rewrite(self.snapshot.record.terminated())
+        results = await asyncio.gather(
+            self._abort(), self._delete_object(), self._delete_tails(), return_exceptions=True
+        )
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+        await self._depot.bucket.delete([self._depot.names.info(self.snapshot.id.object_id)])
+
+    async def _abort(self) -> None:
+        """Abort the multipart upload; one that is already gone is fine."""
+        if self.snapshot.id.multipart_id is None:
+            return
+        with contextlib.suppress(MultipartMissing):
+            await self._depot.bucket.abort_multipart(self._key, self.snapshot.id.multipart_id)
+
+    async def _delete_object(self) -> None:
+        """Delete the object if it is ours: somebody else's may have the same key."""
+        try:
+            stat = await self._depot.bucket.head(self._key)
+        except ObjectMissing:
+            return
+        record = self.snapshot.record
+        if is_ours(stat, record) and stat.size == record.length:
+            await self._depot.bucket.delete([self._key])
+        else:
+            _log.warning("the object under an upload's key is not the upload's", key=self._key)
+
+    async def _delete_tails(self) -> None:
+        names = self._depot.names
+        object_id = self.snapshot.id.object_id
+        try:
+            keys = [
+                stat.key
+                async for stat in self._depot.bucket.list_objects(names.plain_tail(object_id))
+                if names.is_tail(stat.key, object_id)
+            ]
+        except StoreRefused:  # the account may not list: delete every tail there could be
+            ledger = self.snapshot.ledger
+            last = ledger.next_number if ledger is not None else 1
+            keys = [names.plain_tail(object_id)]
+            keys += [names.tail(object_id, number) for number in range(1, last + 1)]
+        if keys:
+            await self._depot.bucket.delete(keys)
+
+    # -- the record ----------------------------------------------------------------------------
+
+    async def _rewrite(self, record: Record) -> None:
+        """Replace `.info`, over the version we know and no other (conditional writes).
+
+        Raises:
+            LeaseLost: somebody else has rewritten it.
+        """
+        key = self._depot.names.info(self.snapshot.id.object_id)
+        data = format_record(record)
+        algorithm = self._depot.bucket.features.checksum
+        try:
+            etag = await self._depot.bucket.put(
+                key, BytesContent(data, algorithm), if_match=self.snapshot.etag
+            )
+        except ConditionFailed as exc:
+            now, etag = await self._reader.record(self.snapshot.id)
+            if format_record(now) != data:
+                raise LeaseLost("put", key, "the record was changed by somebody else") from exc
+        self.snapshot.record = record
+        self.snapshot.etag = etag
+
+    async def _delete_tail(self, key: str) -> None:
+        try:
+            await self._depot.bucket.delete([key])
+        except StoreError as exc:
+            _log.warning("a tail was left behind", key=key, error=str(exc))

@@ -1,0 +1,177 @@
+"""The `.info` record: tusd's fields, and one nested object of ours. No I/O.
+
+Unknown fields survive a rewrite, so that tusd, a later version of this program and people who
+add fields of their own do not lose them.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from typing import Any
+
+from tusd_s3.errors import TusError
+from tusd_s3.model import Kind, UploadInfo
+from tusd_s3.protocol.metadata import format_metadata, parse_metadata
+from tusd_s3.store.grid import Grid
+
+VERSION = 1  # of our nested object; a higher one is not read, since it may mean something else
+OURS = "TusdS3"
+
+
+class Phase(Enum):
+    """How far an upload has come, as far as the record knows."""
+
+    OPEN = "open"
+    FINISHED = "finished"
+    TERMINATED = "terminated"
+
+
+class RecordError(ValueError):
+    """The record is not one that this version can read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One upload's `.info`.
+
+    Attributes:
+        id: the whole upload id.
+        length: bytes, None while deferred.
+        grid: None for an upload of tusd that we have not written to yet.
+        checksum: algorithm of the multipart upload, see `Features.checksum`.
+        tag: value of the object's `tus-upload-id`; None for tusd's objects, which have none.
+        created: seconds since the epoch; 0.0 where tusd did not record it.
+        rest: the whole record as it was read, for the fields that we do not know.
+    """
+
+    id: str
+    length: int | None
+    metadata_raw: str | None = None
+    metadata: Mapping[str, bytes] = field(default_factory=dict)
+    kind: Kind = Kind.WHOLE
+    concat_raw: str | None = None
+    storage: Mapping[str, str] = field(default_factory=dict)
+    grid: Grid | None = None
+    checksum: str = "MD5"
+    tag: str | None = None
+    created: float = 0.0
+    phase: Phase = Phase.OPEN
+    rest: Mapping[str, Any] = field(default_factory=dict)
+
+    def describe(self, offset: int, *, finished: bool) -> UploadInfo:
+        """Return the upload as the protocol sees it."""
+        return UploadInfo(
+            id=self.id,
+            length=self.length,
+            offset=offset,
+            metadata_raw=self.metadata_raw,
+            metadata=self.metadata,
+            kind=self.kind,
+            concat_raw=self.concat_raw,
+            finished=finished,
+        )
+
+    def finished(self) -> "Record":
+        """Return the record of the upload when its object exists."""
+        return replace(self, phase=Phase.FINISHED)
+
+    def terminated(self) -> "Record":
+        """Return the record of the upload when it is to be deleted."""
+        return replace(self, phase=Phase.TERMINATED)
+
+    def with_length(self, length: int) -> "Record":
+        """Return the record with the deferred length declared."""
+        return replace(self, length=length)
+
+    def with_grid(self, grid: Grid) -> "Record":
+        """Return the record of an upload of tusd that is ours from now on."""
+        return replace(self, grid=grid)
+
+
+def format_record(record: Record) -> bytes:
+    """Write a record as tusd would, with our object beside its fields."""
+    ours: dict[str, Any] = dict(record.rest.get(OURS) or {})
+    ours |= {
+        "Version": VERSION,
+        "Phase": record.phase.value,
+        "Checksum": record.checksum,
+        "Tag": record.tag,
+        "Created": record.created,
+        "RawMetadata": record.metadata_raw,
+        "RawConcat": record.concat_raw,
+        "Grid": None if record.grid is None else record.grid.to_json(),
+    }
+    done = record.phase is Phase.FINISHED
+    fields = {
+        "ID": record.id,
+        "Size": record.length or 0,
+        "SizeIsDeferred": record.length is None,
+        "Offset": record.length if done else 0,
+        "MetaData": {k: v.decode("utf-8", "replace") for k, v in record.metadata.items()},
+        "IsPartial": record.kind is Kind.PARTIAL,
+        "IsFinal": record.kind is Kind.FINAL,
+        "PartialUploads": record.rest.get("PartialUploads"),
+        "Storage": dict(record.storage),
+    }
+    return json.dumps({**record.rest, **fields, OURS: ours}, ensure_ascii=False).encode()
+
+
+def parse_record(data: bytes) -> Record:
+    """Read a record of ours or of tusd.
+
+    Raises:
+        RecordError: it is neither, or of a later version.
+    """
+    try:
+        rest = json.loads(data)
+        ours = rest.get(OURS)
+        if ours is not None and ours["Version"] > VERSION:
+            raise RecordError(f".info has version {ours['Version']}, this program reads {VERSION}")
+        length = None if rest.get("SizeIsDeferred") else _size(rest["Size"])
+        values = rest.get("MetaData") or {}
+        common = Record(
+            id=_text(rest["ID"]),
+            length=length,
+            kind=_kind(rest),
+            storage={str(k): str(v) for k, v in (rest.get("Storage") or {}).items()},
+            rest=rest,
+        )
+        if ours is None:
+            metadata = {_text(k): _text(v).encode() for k, v in values.items()}
+            raw = format_metadata(metadata) if metadata else None
+            return replace(common, metadata=metadata, metadata_raw=raw)
+        raw = ours["RawMetadata"]
+        return replace(
+            common,
+            metadata_raw=raw,
+            metadata=parse_metadata(raw) if raw is not None else {},
+            concat_raw=ours["RawConcat"],
+            grid=None if ours["Grid"] is None else Grid.from_json(ours["Grid"]),
+            checksum=_text(ours["Checksum"]),
+            tag=ours["Tag"],
+            created=float(ours["Created"]),
+            phase=Phase(ours["Phase"]),
+        )
+    except RecordError:
+        raise
+    except (AttributeError, LookupError, RecursionError, TypeError, ValueError, TusError) as exc:
+        raise RecordError(f".info cannot be read: {type(exc).__name__}") from exc
+
+
+def _size(value: object) -> int:
+    if not isinstance(value, int) or value < 0:
+        raise RecordError(".info has no usable Size")
+    return value
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise RecordError(".info has a field of the wrong type")
+    return value
+
+
+def _kind(rest: Mapping[str, Any]) -> Kind:
+    if rest.get("IsFinal"):
+        return Kind.FINAL
+    return Kind.PARTIAL if rest.get("IsPartial") else Kind.WHOLE

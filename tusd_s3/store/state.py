@@ -1,0 +1,240 @@
+"""Read from the bucket how an upload stands.
+
+What the bucket says is never guessed at: a record that is missing is a 404, a multipart upload
+that is missing means finished only if the object is there and is ours, and everything that is not
+understood is an error.
+"""
+
+import asyncio
+from dataclasses import dataclass
+
+import structlog
+
+from tusd_s3.errors import (
+    MultipartMissing,
+    ObjectMissing,
+    StoreBusy,
+    StoreError,
+    UploadGone,
+    UploadNotFound,
+)
+from tusd_s3.interfaces import Bucket
+from tusd_s3.model import Limits, ObjectStat, Part, UploadInfo
+from tusd_s3.store.grid import Ledger, adopt_grid
+from tusd_s3.store.info import Phase, Record, RecordError, parse_record
+from tusd_s3.store.keys import Names, UploadId
+from tusd_s3.store.objects import TAG
+
+_log = structlog.get_logger()
+_MAX_RECORD = 1 << 20  # bytes; no `.info` of ours or of tusd comes near
+_MAX_READS = 10  # of an upload that changes under every look
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """The acknowledged beginning of part ``number``, kept under ``key``."""
+
+    number: int
+    key: str
+    size: int
+    etag: str
+
+
+@dataclass(slots=True)
+class Snapshot:
+    """An upload as it was found in the bucket, and as its holder changes it.
+
+    Attributes:
+        etag: of `.info`, for its conditional rewrite.
+        ledger: the parts; None for an upload that is finished, terminated or gone.
+        tail: that of the next part, if it counts.
+        object_exists: the finished object was seen or made.
+        gone: neither the multipart upload nor an object of ours exists.
+    """
+
+    id: UploadId
+    record: Record
+    etag: str
+    ledger: Ledger | None = None
+    tail: Tail | None = None
+    object_exists: bool = False
+    gone: bool = False
+
+    @property
+    def offset(self) -> int:
+        """Bytes that are durable and contiguous."""
+        if self.object_exists or self.ledger is None:
+            return self.record.length or 0
+        if self.tail is not None and self.tail.number == self.ledger.next_number:
+            return self.ledger.prefix_bytes + self.tail.size
+        return self.ledger.prefix_bytes
+
+    @property
+    def info(self) -> UploadInfo:
+        """The upload as the protocol sees it: finished when the record says so.
+
+        An object that `.info` does not know of yet leaves the upload pending, so that whoever
+        comes next writes it down; otherwise it would be lost when a consumer moves the object.
+        """
+        return self.record.describe(self.offset, finished=self.record.phase is Phase.FINISHED)
+
+
+class StateReader:
+    """Reads snapshots. ``limits`` are those of the bucket, for the uploads that tusd began."""
+
+    def __init__(self, bucket: Bucket, names: Names, limits: Limits) -> None:
+        self._bucket = bucket
+        self._names = names
+        self._limits = limits
+
+    async def read_settled(self, upload_id: UploadId) -> Snapshot:
+        """Read without the lock: again and again until two reads agree.
+
+        A holder that stores a part and deletes its tail between two of our calls would make us
+        see neither.
+
+        Raises:
+            UploadNotFound, UploadGone, StoreError: see `read`.
+            StoreBusy: it never came to rest.
+        """
+        last: UploadInfo | None = None
+        for _ in range(_MAX_READS):
+            snapshot = await self.read(upload_id)
+            if snapshot.record.phase is Phase.FINISHED or snapshot.info == last:
+                return self._alive(snapshot)
+            last = snapshot.info
+        raise StoreBusy("read", str(upload_id), "the upload changed under every look")
+
+    async def read_held(self, upload_id: UploadId) -> Snapshot:
+        """Read under the lock, when nobody else writes.
+
+        Raises:
+            UploadNotFound, UploadGone, StoreError: see `read`.
+        """
+        return self._alive(await self.read(upload_id))
+
+    def _alive(self, snapshot: Snapshot) -> Snapshot:
+        if snapshot.record.phase is Phase.TERMINATED:
+            raise UploadNotFound
+        if snapshot.gone:
+            _log.warning("multipart upload aborted behind our back", upload=str(snapshot.id))
+            raise UploadGone("list_parts", str(snapshot.id), "aborted behind our back")
+        return snapshot
+
+    async def read(self, upload_id: UploadId) -> Snapshot:
+        """Read once, whatever the upload's phase is.
+
+        Raises:
+            UploadNotFound: there is no `.info`, or it is that of another upload.
+            StoreError: the bucket failed, or `.info` makes no sense.
+        """
+        (record, etag), parts = await self._record_and_parts(upload_id)
+        if record.id != str(upload_id):
+            raise UploadNotFound
+        snapshot = Snapshot(upload_id, record, etag)
+        if record.phase is Phase.FINISHED:
+            snapshot.object_exists = True
+        elif record.phase is Phase.OPEN:
+            if parts is None:
+                await self._without_parts(snapshot)
+            else:
+                await self._with_parts(snapshot, parts)
+        return snapshot
+
+    async def record(self, upload_id: UploadId) -> tuple[Record, str]:
+        """Read `.info` and its ETag.
+
+        Raises:
+            UploadNotFound: there is none.
+            StoreError: the bucket failed, or the record makes no sense.
+        """
+        key = self._names.info(upload_id.object_id)
+        try:
+            async with self._bucket.get(key) as reader:
+                if reader.stat.size > _MAX_RECORD:
+                    raise StoreError("get", key, "the record is too large")
+                data = b"".join([bytes(chunk) async for chunk in reader.chunks()])
+                etag = reader.stat.etag
+        except ObjectMissing:
+            raise UploadNotFound from None
+        try:
+            return parse_record(data), etag
+        except RecordError as exc:
+            raise StoreError("get", key, str(exc)) from exc
+
+    async def _record_and_parts(
+        self, upload_id: UploadId
+    ) -> tuple[tuple[Record, str], list[Part] | None]:
+        if upload_id.multipart_id is None:
+            return await self.record(upload_id), []
+        record, parts = await asyncio.gather(
+            self.record(upload_id), self._parts(upload_id), return_exceptions=True
+        )
+        if isinstance(record, BaseException):
+            raise record  # a missing record explains whatever happened to the parts
+        if isinstance(parts, BaseException):
+            raise parts
+        return record, parts
+
+    async def _parts(self, upload_id: UploadId) -> list[Part] | None:
+        assert upload_id.multipart_id is not None  # noqa: S101 - the caller looked
+        key = self._names.object(upload_id.object_id)
+        try:
+            return await self._bucket.list_parts(key, upload_id.multipart_id)
+        except MultipartMissing:
+            return None
+
+    async def _without_parts(self, snapshot: Snapshot) -> None:
+        found = await self.our_object(snapshot.record, snapshot.id)
+        snapshot.object_exists = found is not None
+        snapshot.gone = found is None
+
+    async def our_object(self, record: Record, upload_id: UploadId) -> ObjectStat | None:
+        """Return the finished object if it exists, has the length, and is this upload's."""
+        try:
+            stat = await self._bucket.head(self._names.object(upload_id.object_id))
+        except ObjectMissing:
+            return None
+        return stat if is_ours(stat, record) and stat.size == record.length else None
+
+    async def _with_parts(self, snapshot: Snapshot, parts: list[Part]) -> None:
+        record = snapshot.record
+        grid = record.grid or adopt_grid(parts, record.length, self._limits)
+        try:
+            snapshot.ledger = Ledger(grid, parts, record.length)
+        except ValueError as exc:
+            raise StoreError("list_parts", str(snapshot.id), str(exc)) from exc
+        snapshot.tail = await self.tail(snapshot)
+
+    async def tail(self, snapshot: Snapshot) -> Tail | None:
+        """Look for the tail of the part that is next in line.
+
+        The tail that tusd left counts only while nothing of ours lies behind its parts.
+
+        Raises:
+            StoreError: the bucket failed, or the tail is longer than its part.
+        """
+        ledger = snapshot.ledger
+        assert ledger is not None  # noqa: S101 - only open uploads have tails
+        number = ledger.next_number
+        room = ledger.grid.size(number, ledger.length)
+        if room == 0:
+            return None
+        object_id = snapshot.id.object_id
+        keys = [self._names.tail(object_id, number)]
+        if snapshot.record.tag is None and not ledger.has_own_parts:
+            keys.append(self._names.plain_tail(object_id))
+        for key in keys:
+            try:
+                stat = await self._bucket.head(key)
+            except ObjectMissing:
+                continue
+            if stat.size > room:
+                raise StoreError("head", key, "a tail is longer than its part")
+            return Tail(number, key, stat.size, stat.etag)
+        return None
+
+
+def is_ours(stat: ObjectStat, record: Record) -> bool:
+    """Whether an object is the one that the record's upload made (tusd's objects have no tag)."""
+    return record.tag is None or stat.headers.metadata.get(TAG) == record.tag
