@@ -18,6 +18,6 @@ VOLUME /data
 EXPOSE 8080
 # through the shell, so that another TUSD_PORT is followed
 HEALTHCHECK --interval=10s --timeout=5s --start-period=5s \
-    CMD python -c "import os, urllib.request; urllib.request.urlopen(f'http://127.0.0.1:{os.environ[\"TUSD_PORT\"]}/healthz', timeout=4)"
+    CMD python -c "import os, urllib.request; urllib.request.urlopen(f'http://127.0.0.1:{os.environ[\"TUSD_PORT\"]}/health/ready', timeout=4)"
 ENTRYPOINT ["tusd-s3"]
 CMD ["serve"]

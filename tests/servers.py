@@ -144,8 +144,8 @@ class S3Server:
     secret_key: str = SECRET_KEY
     region: str = REGION
 
-    def client(self) -> Any:
-        """Return a new boto3 client (path style, two attempts)."""
+    def client(self, *, attempts: int = 2) -> Any:
+        """Return a new boto3 client (path style) that tries each call so many times."""
         session = boto3.session.Session(
             aws_access_key_id=self.access_key,
             aws_secret_access_key=self.secret_key,
@@ -156,7 +156,7 @@ class S3Server:
             s3={"addressing_style": "path"},
             connect_timeout=5,
             read_timeout=30,
-            retries={"total_max_attempts": 2},
+            retries={"total_max_attempts": attempts},
         )
         return session.client("s3", endpoint_url=self.endpoint, config=config)
 
@@ -264,15 +264,24 @@ class TusServer:
     """`python -m tusd_s3 serve` as a child; ``url`` is the creation URL it announced.
 
     Args:
-        args: options after ``serve --port 0``, e.g. ``--bucket``; a later ``--port`` wins.
+        args: options after ``serve --port PORT``.
         env: environment besides the present one.
+        port: 0 for a free one; another to be found again after a restart.
+        wrapper: a command that runs the command behind it, e.g. with resource limits.
     """
 
     _announced = re.compile(r"listens on (http\S+)")
 
-    def __init__(self, *args: str, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        *args: str,
+        env: Mapping[str, str] | None = None,
+        port: int = 0,
+        wrapper: Sequence[str] = (),
+    ) -> None:
         code = str(Path(tusd_s3.__file__).parent.parent)
-        command = [sys.executable, "-m", "tusd_s3", "serve", "--port", "0", *args]
+        serve = [sys.executable, "-m", "tusd_s3", "serve", "--port", str(port)]
+        command = [*wrapper, *serve, *args]
         self.child = Child(command, env={"PYTHONPATH": code, **(env or {})})
         try:
             self.child.wait_until(lambda: self._find_url() is not None)

@@ -8,7 +8,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tusd_s3.app import create_app, create_runner
+    from tusd_s3.app import create_app, create_runner, runner_settings
     from tusd_s3.config import Config
     from tusd_s3.errors import ConfigError, StoreError, TusError
     from tusd_s3.interfaces import Bucket, Lock, Locker, UploadStore
@@ -27,6 +27,7 @@ __all__ = [
     "__version__",
     "create_app",
     "create_runner",
+    "runner_settings",
 ]
 
 _HOME = {
@@ -40,6 +41,7 @@ _HOME = {
     "UploadStore": "interfaces",
     "create_app": "app",
     "create_runner": "app",
+    "runner_settings": "app",
 }
 
 

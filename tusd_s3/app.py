@@ -2,6 +2,7 @@
 
 import ipaddress
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 from aiohttp import web
 
@@ -19,14 +20,18 @@ from tusd_s3.web.options import CorsOptions, Network, WebOptions
 from tusd_s3.web.routes import make_application
 
 
-def create_app(config: Config) -> web.Application:
+def create_app(config: Config, *, bucket: Bucket | None = None) -> web.Application:
     """Return an application that serves uploads under ``config.base_path``.
 
     It can be run by itself or mounted with ``add_subapp``. The bucket is opened when the
     application starts, which raises `ConfigError` if it cannot be used, and closed after the
-    last request has ended. What the runner has to set is in `create_runner`.
+    last request has ended. What the runner has to set is in `runner_settings`.
+
+    Args:
+        config: the settings.
+        bucket: one of somebody else's making, instead of that which the settings name.
     """
-    bucket = make_bucket(config)
+    bucket = bucket or make_bucket(config)
     spool = Spool(
         memory_budget=config.memory_budget,
         disk_budget=config.disk_budget,
@@ -34,9 +39,12 @@ def create_app(config: Config) -> web.Application:
     )
     store = Store(
         bucket,
-        names=Names.of(config.s3_object_prefix, config.s3_metadata_prefix),
+        names=_names(config),
         spool=spool,
-        options=StoreOptions(concurrent_parts=config.s3_concurrent_part_uploads),
+        options=StoreOptions(
+            concurrent_parts=config.s3_concurrent_part_uploads,
+            storage_bucket=config.s3_bucket or "",
+        ),
     )
     app = make_application(
         store=store,
@@ -55,20 +63,24 @@ def create_app(config: Config) -> web.Application:
 
 
 def create_runner(app: web.Application, config: Config) -> web.AppRunner:
-    """Return a runner with what an application with uploads in it needs.
+    """Return a runner for an application with nothing but uploads in it."""
+    # requests are logged by the middleware
+    return web.AppRunner(app, access_log=None, **runner_settings(config))
+
+
+def runner_settings(config: Config) -> dict[str, Any]:
+    """Return what an application with uploads in it needs of `web.AppRunner` or `web.run_app`.
 
     Bodies must arrive as they were sent (offsets count bytes), long `Upload-Metadata` must fit,
     and a handler must live on when its client leaves, so that what arrived is stored.
     """
-    return web.AppRunner(
-        app,
-        access_log=None,  # requests are logged by the middleware
-        auto_decompress=False,
-        handler_cancellation=False,
-        max_line_size=config.max_header_size,
-        max_field_size=config.max_header_size,
-        shutdown_timeout=config.shutdown_timeout,
-    )
+    return {
+        "auto_decompress": False,
+        "handler_cancellation": False,
+        "max_line_size": config.max_header_size,
+        "max_field_size": config.max_header_size,
+        "shutdown_timeout": config.shutdown_timeout,
+    }
 
 
 def make_bucket(config: Config) -> Bucket:
@@ -76,17 +88,22 @@ def make_bucket(config: Config) -> Bucket:
     limits = Limits(preferred_part=config.s3_part_size)
     if config.s3_bucket is None:
         return DiskBucket(config.upload_dir, limits=limits)
-    has_path_style = config.s3_path_style
-    if has_path_style is None:
-        has_path_style = config.s3_endpoint is not None
     return S3Bucket(
         S3Options(
             bucket=config.s3_bucket,
             endpoint=config.s3_endpoint,
-            path_style=has_path_style,
+            path_style=config.s3_path_style,
+            timeout_s=config.s3_timeout,
+            # besides parts there are tails, `.info` objects and downloads
+            max_connections=config.s3_concurrent_part_uploads + 32,
+            scratch_prefix=_names(config).metadata_prefix,
             limits=limits,
         )
     )
+
+
+def _names(config: Config) -> Names:
+    return Names.of(config.s3_object_prefix, config.s3_metadata_prefix)
 
 
 def _open(bucket: Bucket) -> Callable[[web.Application], AsyncIterator[None]]:

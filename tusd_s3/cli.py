@@ -6,15 +6,14 @@ Exit codes: 0 stopped as asked, 1 the address cannot be listened on, 2 the setti
 
 import argparse
 import asyncio
-import contextlib
 import errno
 import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from aiohttp import web
 
@@ -54,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
         config = read_settings(
             flags.read(arguments), Path(file) if file else None, unknown_flags=unknown_flags
         )
-        log.set_up(config.log_level, config.log_format)
+        log.set_up(config.log_level, config.log_format, access=config.access_log)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             sys.exit(runner.run(serve(config)))
     except ConfigError as exc:
@@ -98,30 +97,32 @@ async def serve(config: Config) -> int:
     _on_signals(stop)
     runner = create_runner(create_app(config), config)
     try:
-        starting = asyncio.ensure_future(_listen(runner, config))
-        stopping = asyncio.ensure_future(stop.wait())
-        await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        if not starting.done():
-            starting.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await starting
+        if not await _finishes_first(runner.setup(), stop):
             return 0
-        starting.result()
+        try:
+            await web.TCPSite(runner, config.host, config.port).start()
+        except OSError as exc:
+            print(f"tusd-s3: {_cannot_listen(config, exc)}", file=sys.stderr)
+            return 1
         print(f"tusd-s3 listens on {_url(runner, config)} ({_storage(config)})", flush=True)
-        await stopping
+        await stop.wait()
         log.get_logger(__name__).info("stopping", at_most_s=config.shutdown_timeout)
-    except OSError as exc:
-        print(f"tusd-s3: {_cannot_listen(config, exc)}", file=sys.stderr)
-        return 1
     finally:
-        stopping.cancel()
         await runner.cleanup()
     return 0
 
 
-async def _listen(runner: web.AppRunner, config: Config) -> None:
-    await runner.setup()
-    await web.TCPSite(runner, config.host, config.port).start()
+async def _finishes_first(work: Coroutine[Any, Any, None], stop: asyncio.Event) -> bool:
+    """Wait for ``work`` and raise what it raises; give it up as soon as ``stop`` is set."""
+    working, stopping = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
+    await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if working.done():
+        await working
+        return True
+    working.cancel()
+    await asyncio.wait({working})
+    return False
 
 
 def _on_signals(stop: asyncio.Event) -> None:

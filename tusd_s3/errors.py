@@ -308,7 +308,11 @@ class ContentCorrupted(StoreError):
 
 
 class UploadGone(StoreError):
-    """The multipart upload vanished and no object of ours replaced it."""
+    """The multipart upload vanished and no object of ours replaced it, or its parts conflict."""
+
+
+class PartConflict(StoreError):
+    """A part is stored with one checksum and was sent again with another: two different files."""
 
 
 class LeaseLost(StoreError):

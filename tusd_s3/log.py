@@ -16,6 +16,7 @@ from structlog.typing import EventDict, Processor
 
 Format = Literal["auto", "json", "console"]
 ROOT = "tusd_s3"
+ACCESS = "request"  # the event that the web side logs once for every request
 
 # the request being served; set by the web side's middleware, added to every event
 request_id: contextvars.ContextVar[str | None] = contextvars.ContextVar("request_id", default=None)
@@ -52,17 +53,20 @@ def get_logger(name: str) -> structlog.stdlib.BoundLogger:
     return typing.cast("structlog.stdlib.BoundLogger", logger)
 
 
-def set_up(level: str, form: Format, stream: TextIO | None = None) -> None:
+def set_up(level: str, form: Format, stream: TextIO | None = None, *, access: bool = True) -> None:
     """Show the events of this program, and warnings of its libraries, on ``stream``.
 
     Args:
         level: ``debug info warning error``; what is below is not shown.
         form: ``auto`` is ``console`` on a terminal and ``json`` elsewhere.
         stream: standard error by default; standard output belongs to the command line.
+        access: whether the event of every request (`ACCESS`) is shown.
     """
     stream = stream or sys.stderr
     handler = logging.StreamHandler(stream)
     handler.setFormatter(_formatter(form, is_terminal=stream.isatty()))
+    if not access:
+        handler.addFilter(_is_not_access)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(max(logging.WARNING, logging.getLevelName(level.upper())))
@@ -83,6 +87,10 @@ def _formatter(form: Format, *, is_terminal: bool) -> logging.Formatter:
         foreign_pre_chain=_SHARED,
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *show],
     )
+
+
+def _is_not_access(record: logging.LogRecord) -> bool:
+    return not (isinstance(record.msg, Event) and record.msg.get("event") == ACCESS)
 
 
 def _add_request_id(_logger: Any, _method: str, event: EventDict) -> EventDict:

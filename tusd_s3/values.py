@@ -65,12 +65,13 @@ def format_duration(seconds: float) -> str:
     """Return the shortest text that `parse_duration` reads as exactly this time."""
     for unit, factor in (("h", 3600), ("m", 60)):
         if seconds and seconds % factor == 0:
-            return f"{seconds / factor:g}{unit}"
-    return f"{seconds:g}s"
+            return f"{int(seconds // factor)}{unit}"
+    return f"{int(seconds) if seconds == int(seconds) else seconds}s"
 
 
 def number_between(low: int, high: int) -> Callable[[object], int]:
     """Return a parser of whole numbers from ``low`` to ``high``, both included."""
+
     def parse(value: object) -> int:
         text = str(value).strip()
         if not (text.isascii() and text.isdecimal() and low <= int(text) <= high):
@@ -121,7 +122,8 @@ def parse_networks(value: object) -> tuple[str, ...]:
 
 def parse_base_path(value: object) -> str:
     """Return a URL path that begins and ends with a slash; missing slashes are added."""
-    path = f"/{str(value).strip().strip('/')}/".replace("//", "/")
+    inner = str(value).strip().removeprefix("/").removesuffix("/")
+    path = f"/{inner}/" if inner else "/"
     if not re.fullmatch(r"/([A-Za-z0-9_~-][A-Za-z0-9._~-]*/)*", path):
         raise ValueError("is not a path such as /files/")
     return path

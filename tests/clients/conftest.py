@@ -21,6 +21,7 @@ _NPM_LIMIT_S = 120
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark everything in this folder."""
     here = Path(__file__).parent
     for item in items:
         if here in item.path.parents:
@@ -28,6 +29,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run what asks for ``kind`` on each kind of bucket; those not installed skip by themselves."""
     if "kind" not in metafunc.fixturenames:
         return
     asked: str | None = metafunc.config.getoption("--buckets")

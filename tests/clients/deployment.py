@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -114,6 +115,22 @@ def head(upload_url: str) -> tuple[int, Message]:
     except urllib.error.HTTPError as exc:
         with exc:
             return exc.code, exc.headers
+
+
+def wait_for_offset(upload_url: str, at_least: int, limit_s: float = 20.0) -> int:
+    """Poll until the server has stored so much, and return how much it has.
+
+    After a broken connection the server still reads what its kernel holds; until then HEAD tells
+    what is durable, and the next PATCH would end the reading.
+
+    Raises:
+        AssertionError: the limit passed.
+    """
+    deadline = time.monotonic() + limit_s
+    while (offset := int(head(upload_url)[1]["Upload-Offset"] or 0)) < at_least:
+        assert time.monotonic() < deadline, f"offset {offset} instead of {at_least}"
+        time.sleep(0.05)
+    return offset
 
 
 def metadata_of(upload_url: str) -> dict[str, bytes]:

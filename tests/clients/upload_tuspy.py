@@ -33,9 +33,9 @@ def main(argv: list[str] | None = None) -> int:
         try:
             uploader.upload()
         except TusCommunicationError as exc:
-            print(exc, file=sys.stderr)
+            sys.stderr.write(f"{exc}\n")
             return 1
-    print(f"{time.monotonic() - began:.3f} {uploader.url}")
+    sys.stdout.write(f"{time.monotonic() - began:.3f} {uploader.url}\n")
     return 0
 
 

@@ -7,7 +7,9 @@ the relay; the server builds its own URLs from the Host header, so clients stay 
 
 import socket
 import threading
+from collections.abc import Callable
 from contextlib import suppress
+from typing import Self
 from urllib.parse import urlsplit, urlunsplit
 
 _LIMIT_S = 60.0
@@ -73,14 +75,14 @@ class Wire:
         for thread in self._threads:
             thread.join(_LIMIT_S)
 
-    def __enter__(self) -> "Wire":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _start(self, target: object, *args: object) -> threading.Thread:
-        thread = threading.Thread(target=target, args=args, daemon=True)  # type: ignore[arg-type]
+    def _start(self, target: Callable[..., None], *args: object) -> threading.Thread:
+        thread = threading.Thread(target=target, args=args, daemon=True)
         self._threads.append(thread)
         thread.start()
         return thread

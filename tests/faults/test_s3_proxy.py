@@ -40,8 +40,7 @@ def proxy(proxied_bucket: S3Server) -> Iterator[S3Proxy]:
 @pytest.fixture
 def s3(proxy: S3Proxy) -> Iterator[Any]:
     """Return a boto3 client that goes through the proxy and does not retry."""
-    client = proxy.server.client()
-    client.meta.config.retries = {"total_max_attempts": 1}
+    client = proxy.server.client(attempts=1)
     yield client
     client.close()
 

@@ -259,8 +259,10 @@ class Folder:
         target = self._headers_path(key)
         temporary = self.workspace.fresh_path()
         write_durably(temporary, json.dumps(versions).encode())
+        target.parent.mkdir(exist_ok=True)
         temporary.rename(target)
         flush_directory(target.parent)
+        flush_directory(target.parent.parent)  # whoever made the folder may not have come so far
 
     def _rename(self, operation: str, key: str, source: Path, target: Path) -> None:
         """Rename durably, making folders; others may prune them while they are empty."""

@@ -11,7 +11,6 @@ from tusd_s3.buckets.disk_files import Temporary, flush_directory, try_lock, wri
 
 PRIVATE = ".tusd-s3"
 _ROOMS = ("tmp", "meta", "multipart", "locks")
-_SHARDS = 256  # of meta/, so that no folder grows out of hand
 
 
 class Workspace:
@@ -48,10 +47,8 @@ class Workspace:
         """
         for room in _ROOMS:
             (self.private / room).mkdir(parents=True, exist_ok=True)
-        for number in range(_SHARDS):
-            (self.private / "meta" / f"{number:02x}").mkdir(exist_ok=True)
-        for path in (self.private / "meta", self.private, self._directory):
-            flush_directory(path)
+        flush_directory(self.private)
+        flush_directory(self._directory)
         with suppress(PermissionError):  # the parent need not be readable to us
             flush_directory(self._directory.parent)
         self._process = secrets.token_hex(8)

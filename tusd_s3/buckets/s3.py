@@ -173,9 +173,11 @@ class S3Bucket:
         s3 = self._s3
         try:
             answer = await s3.ask("head", s3.control.head_object, Key=key)
-        except (ObjectMissing, StoreRefused):
-            # An answer to HEAD has no body, so it does not say what is missing or why it is
-            # refused: a key, the bucket, a proxy's backend. GET does.
+        except StoreError as exc:
+            # An answer to HEAD has no body, so it does not say what is missing, a key, the bucket
+            # or a proxy's backend, nor why it is refused. GET does.
+            if isinstance(exc, StoreBusy) or not exc.reason.isdecimal():
+                raise
             async with self.get(key) as reader:
                 return reader.stat
         return parse_stat(key, answer, size=answer["ContentLength"])

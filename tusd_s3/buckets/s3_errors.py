@@ -15,6 +15,7 @@ from botocore.exceptions import (
     ConnectionError,  # noqa: A004  (botocore's own, not the builtin)
     CredentialRetrievalError,
     HTTPClientError,
+    IncompleteReadError,
     NoAuthTokenError,
     NoCredentialsError,
     PartialCredentialsError,
@@ -72,9 +73,16 @@ _MEANING: dict[str, type[StoreError]] = {
     "NoSuchUpload": MultipartMissing,
 }
 
+# A key that the store could not even have: nothing to be found there, nothing to be deleted.
+_IMPOSSIBLE = dict.fromkeys(
+    ["KeyTooLongError", "KeyTooLong", "XMinioInvalidObjectName"], ObjectMissing
+)
+
 # The same answer means something else to these operations.
 _MEANING_TO: dict[str, dict[str, type[StoreError]]] = {
-    "head": {"404": ObjectMissing},
+    "get": _IMPOSSIBLE,
+    "head": {"404": ObjectMissing, **_IMPOSSIBLE},
+    "delete": _IMPOSSIBLE,
     "complete_multipart": dict.fromkeys(_CORRUPTED.split(), PartsRefused),
 }
 
@@ -87,6 +95,9 @@ _CREDENTIALS = (
     SSOError,
 )
 
+_NETWORK = (HTTPClientError, ConnectionError, IncompleteReadError, aiohttp.ClientError, OSError)
+
+# Codes of a store that does not have an operation.
 NOT_OFFERED = frozenset({"NotImplemented", "MethodNotAllowed", "501", "405"})
 
 
@@ -120,7 +131,7 @@ def translate(operation: str, key: str, exc: Exception) -> StoreError | None:
         return StoreRefused(operation, key, type(exc).__name__)
     if isinstance(exc, TimeoutError):
         return StoreBusy(operation, key, "no answer in time")
-    if isinstance(exc, HTTPClientError | ConnectionError | aiohttp.ClientError | OSError):
+    if isinstance(exc, _NETWORK):
         return StoreBusy(operation, key, str(exc) or type(exc).__name__)
     if isinstance(exc, BotoCoreError):
         return StoreError(operation, key, f"{type(exc).__name__}: {exc}")

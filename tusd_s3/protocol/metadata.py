@@ -53,6 +53,11 @@ def parse_metadata(raw: str) -> dict[str, bytes]:
     return metadata
 
 
+def is_metadata_key(key: str) -> bool:
+    """Whether the `Upload-Metadata` header can carry this key."""
+    return _KEY.fullmatch(key) is not None
+
+
 def format_metadata(metadata: Mapping[str, bytes]) -> str:
     """Encode metadata, in the mapping's order; an empty value is left out with its blank.
 

@@ -29,46 +29,40 @@ class StateCache:
         self._entries: OrderedDict[str, Remembered] = OrderedDict()
 
     def keep(self, lock: Lock, snapshot: Snapshot, tail_bytes: PartBuffer | None) -> None:
-        """Remember what the holder of ``lock`` knows when it lets go."""
-        key = str(snapshot.id)
-        if tail_bytes is not None:
-            tail_bytes.reuse(lambda: self._drop_tail(key))
-        self._entries[key] = Remembered(lock.generation, snapshot, tail_bytes)
+        """Remember what the holder of ``lock`` knows; the bytes are the cache's from now on."""
+        upload_id = str(snapshot.id)
+        self.drop(upload_id)
+        self._entries[upload_id] = Remembered(lock.generation, snapshot, tail_bytes)
         while len(self._entries) > self._capacity:
-            _, oldest = self._entries.popitem(last=False)
-            _forget(oldest)
+            self.drop(next(iter(self._entries)))
 
-    def take(self, upload_id: str, lock: Lock) -> Remembered | None:
-        """Return and remove the entry of an upload, if nobody held it since."""
-        entry = self._entries.pop(upload_id, None)
+    def find(self, upload_id: str, lock: Lock) -> Snapshot | None:
+        """Return what is remembered, if nobody else held the upload since; it stays remembered."""
+        entry = self._entries.get(upload_id)
         if entry is None:
             return None
         if entry.generation != lock.previous:
-            _forget(entry)
+            self.drop(upload_id)
             return None
-        return entry
+        entry.generation = lock.generation
+        return entry.snapshot
+
+    def claim(self, upload_id: str) -> PartBuffer | None:
+        """Forget an upload that is about to change, and hand the tail's bytes over."""
+        entry = self._entries.pop(upload_id, None)
+        return None if entry is None else entry.tail_bytes
 
     def drop(self, upload_id: str) -> None:
         """Forget an upload."""
-        entry = self._entries.pop(upload_id, None)
-        if entry is not None:
-            _forget(entry)
+        tail_bytes = self.claim(upload_id)
+        if tail_bytes is not None:
+            tail_bytes.forget()
 
     def drop_oldest_tail(self) -> bool:
         """Give the memory of one tail back; False if there is none left."""
         for entry in self._entries.values():
             if entry.tail_bytes is not None:
-                _forget(entry)
+                entry.tail_bytes.forget()
+                entry.tail_bytes = None
                 return True
         return False
-
-    def _drop_tail(self, upload_id: str) -> None:
-        entry = self._entries.get(upload_id)
-        if entry is not None:
-            _forget(entry)
-
-
-def _forget(entry: Remembered) -> None:
-    if entry.tail_bytes is not None:
-        entry.tail_bytes.forget()
-        entry.tail_bytes = None

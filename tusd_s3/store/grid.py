@@ -6,7 +6,7 @@ counts is the contiguous prefix of parts that have exactly their size.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tusd_s3.errors import MaxSizeExceeded
@@ -55,6 +55,21 @@ class Grid:
             size = min(size * self.growth, self.largest)
         return start
 
+    def last_number(self, length: int | None) -> int:
+        """Return the number of the last part; with a deferred length, of the last there can be."""
+        if length is None:
+            return self.max_parts
+        low, high = self.first_number, self.max_parts + 1
+        while low < high:  # the first part that begins at or behind the end
+            middle = (low + high) // 2
+            low, high = (low, middle) if self.start(middle) >= length else (middle + 1, high)
+        return low - 1
+
+    @property
+    def has_gap(self) -> bool:
+        """Whether tusd left parts behind a gap, which do not count."""
+        return self.first_number > self.base_parts + 1
+
     @property
     def capacity(self) -> int:
         """The most bytes an upload with this grid can have."""
@@ -96,7 +111,7 @@ class Grid:
             "BaseBytes",
         )
         grid = cls(*(int(data[name]) for name in names))
-        if min(grid.part_size, grid.growth, grid.largest, grid.max_parts, grid.first_number) < 1:
+        if min(grid.part_size, grid.growth, grid.largest, grid.first_number) < 1:
             raise ValueError("a grid of nothing")
         return grid
 
@@ -110,7 +125,7 @@ def choose_part_size(length: int, limits: Limits) -> int:
         MaxSizeExceeded: no size up to ``max_part`` is large enough.
     """
     smallest_that_fits = -(-length // limits.max_parts)  # rounded up
-    size = max(limits.preferred_part, smallest_that_fits)
+    size = max(min(limits.preferred_part, limits.max_part), smallest_that_fits)
     if length > limits.max_object or size > limits.max_part:
         raise MaxSizeExceeded("the bucket cannot hold an object of this size")
     return size
@@ -134,9 +149,10 @@ def choose_grid(length: int | None, limits: Limits, *, first_number: int = 1) ->
         )
         size = choose_part_size(length, rest)
         return Grid(size, 1, size, limits.max_parts, first_number)
+    first = min(limits.preferred_part, limits.max_part)
     growth = 2
     while True:
-        grid = Grid(limits.preferred_part, growth, limits.max_part, limits.max_parts, first_number)
+        grid = Grid(first, growth, limits.max_part, limits.max_parts, first_number)
         if grid.capacity >= limits.max_object or growth >= limits.max_part:
             return grid
         growth *= 2
@@ -146,10 +162,8 @@ def adopt_grid(parts: Iterable[Part], length: int | None, limits: Limits) -> Gri
     """Return the grid of an upload that tusd began: its contiguous parts are the base.
 
     Our own parts are numbered from the highest number listed on, so that a part behind a gap can
-    never be counted as one of ours.
-
-    Raises:
-        MaxSizeExceeded: the rest does not fit in the part numbers that are left.
+    never be counted as one of ours. Where the rest does not fit in the numbers that are left, the
+    grid has no parts beyond the base: the upload can be looked at and deleted, not continued.
     """
     listed = sorted(parts, key=lambda part: part.number)
     count = 0
@@ -161,10 +175,11 @@ def adopt_grid(parts: Iterable[Part], length: int | None, limits: Limits) -> Gri
         size += part.size
     first_number = (listed[-1].number if listed else 0) + 1
     rest = None if length is None else max(0, length - size)
-    grid = choose_grid(rest, limits, first_number=first_number)
-    return Grid(
-        grid.part_size, grid.growth, grid.largest, grid.max_parts, first_number, count, size
-    )
+    try:
+        grid = choose_grid(rest, limits, first_number=first_number)
+    except MaxSizeExceeded:
+        grid = Grid(limits.preferred_part, 1, limits.preferred_part, first_number - 1, first_number)
+    return replace(grid, base_parts=count, base_bytes=size)
 
 
 class Ledger:
@@ -185,9 +200,9 @@ class Ledger:
         """Count again with this length (None: still deferred)."""
         self.length = length
         self.next_number = self.grid.first_number
-        base = [self._listed.get(number) for number in range(1, self.grid.base_parts + 1)]
-        self._base = [part for part in base if part is not None]
-        if len(self._base) < len(base) or sum(p.size for p in self._base) != self.grid.base_bytes:
+        base = range(1, self.grid.base_parts + 1)
+        sizes = [self._listed[number].size for number in base if number in self._listed]
+        if len(sizes) < len(base) or sum(sizes) != self.grid.base_bytes:
             raise ValueError("the parts that were adopted are not there any more")
         self.prefix_bytes = self.grid.base_bytes
         self._advance()
@@ -211,8 +226,9 @@ class Ledger:
 
     def counted(self) -> list[Part]:
         """Return the parts of the prefix, in order: what Complete is given."""
+        base = range(1, self.grid.base_parts + 1)
         own = range(self.grid.first_number, self.next_number)
-        return [*self._base, *(self._listed[number] for number in own)]
+        return [self._listed[number] for number in (*base, *own)]
 
     def _advance(self) -> None:
         while (part := self.stored(self.next_number)) is not None:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import structlog
 
@@ -12,14 +13,16 @@ from tusd_s3.errors import (
     MaxSizeExceeded,
     MultipartMissing,
     ObjectMissing,
+    PartConflict,
     PartsRefused,
     StoreError,
     StoreRefused,
     UploadGone,
     UploadNotFound,
 )
-from tusd_s3.interfaces import Body
+from tusd_s3.interfaces import Body, Lock
 from tusd_s3.model import ObjectHeaders, UploadInfo
+from tusd_s3.store.cache import StateCache
 from tusd_s3.store.grid import Ledger
 from tusd_s3.store.info import Phase, Record, format_record
 from tusd_s3.store.objects import object_headers
@@ -30,6 +33,14 @@ from tusd_s3.store.uploader import Depot, Uploader
 _log = structlog.get_logger()
 
 
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """The cache, and the lock whose holder's knowledge goes there."""
+
+    cache: StateCache
+    lock: Lock
+
+
 class Held:
     """A `HeldUpload`.
 
@@ -37,10 +48,8 @@ class Held:
         depot: what all uploads share.
         reader: reads the state again after a failure.
         snapshot: the upload as it was read; kept up to date.
-        tail_bytes: the tail's bytes, if they are in memory; owned from now on.
+        memory: where what is known is kept between requests; None if nobody wants it.
         on_append: told the body when an append begins, None when it ends.
-        remember: takes snapshot and tail's bytes over when an append ended well; None if nobody
-            wants them.
     """
 
     def __init__(
@@ -49,16 +58,15 @@ class Held:
         reader: StateReader,
         snapshot: Snapshot,
         *,
-        tail_bytes: PartBuffer | None = None,
+        memory: Memory | None = None,
         on_append: Callable[["Held", Body | None], None] = lambda *_: None,
-        remember: Callable[[Snapshot, PartBuffer | None], None] | None = None,
     ) -> None:
         self.snapshot = snapshot
-        self._tail_bytes = tail_bytes
+        self._tail_bytes: PartBuffer | None = None
         self._depot = depot
         self._reader = reader
         self._on_append = on_append
-        self._remember = remember
+        self._memory = memory
         self._key = depot.names.object(snapshot.id.object_id)
 
     @property
@@ -71,14 +79,17 @@ class Held:
     async def append(self, body: Body, *, declared_length: int | None = None) -> UploadInfo:
         """Store a body at the present offset; see `HeldUpload.append`."""
         self._on_append(self, body)
+        self._claim_tail_bytes()
         try:
             await self._prepare(declared_length)
             if not self.snapshot.object_exists:
                 await self._run(body)
-            if self.info.is_pending:
+            if self.snapshot.object_exists or self.info.is_pending:
                 await self._finish()
             self._hand_over()
-        except StoreError:
+        except StoreError as exc:
+            if isinstance(exc, PartConflict):
+                await self._mark_conflict()
             await self._read_again()
             raise
         finally:
@@ -86,10 +97,14 @@ class Held:
             self._on_append(self, None)
         return self.info
 
+    def _claim_tail_bytes(self) -> None:
+        if self._memory is not None:
+            self._tail_bytes = self._memory.cache.claim(str(self.snapshot.id))
+
     def _hand_over(self) -> None:
-        if self._remember is not None and not self.snapshot.object_exists:
+        if self._memory is not None and not self.snapshot.object_exists:
             tail_bytes, self._tail_bytes = self._tail_bytes, None
-            self._remember(self.snapshot, tail_bytes)
+            self._memory.cache.keep(self._memory.lock, self.snapshot, tail_bytes)
 
     def _forget_tail_bytes(self) -> None:
         if self._tail_bytes is not None:
@@ -122,18 +137,27 @@ class Held:
             self.snapshot.tail = await self._reader.tail(self.snapshot)
 
     async def _read_again(self) -> None:
-        """After a failure: what does the bucket say? If it does not, the old offset stands."""
+        """After a failure: what does the bucket say? If it does not, what we know stands."""
         try:
             self.snapshot = await self._reader.read_held(self.snapshot.id)
         except (StoreError, UploadNotFound) as exc:
             _log.info("state not read after a failure", upload=self.info.id, error=str(exc))
 
+    async def _mark_conflict(self) -> None:
+        """Write down that the parts are of two files: counting on would make a mixed object."""
+        try:
+            await self._rewrite(self.snapshot.record.in_conflict())
+        except (StoreError, UploadNotFound) as exc:
+            _log.error("conflict not recorded", upload=self.info.id, error=str(exc))
+
     # -- finish --------------------------------------------------------------------------------
 
     async def finish(self) -> UploadInfo:
-        """Make the object; see `HeldUpload.finish`."""
+        """Make the object if every byte is stored; see `HeldUpload.finish`."""
+        self._claim_tail_bytes()
         try:
-            await self._finish()
+            if self.snapshot.object_exists or self.info.is_pending:
+                await self._finish()
         finally:
             self._forget_tail_bytes()
         return self.info
@@ -162,6 +186,8 @@ class Held:
             uploader = Uploader(self._depot, snapshot, self._headers(), remembered=remembered)
             await uploader.promote_tail()
         if snapshot.id.multipart_id is not None:
+            if ledger.prefix_bytes != snapshot.record.length:
+                raise StoreError("complete", self._key, "the parts do not sum up to the length")
             await self._complete(snapshot.id.multipart_id, ledger)
 
     async def _make_empty_object(self) -> None:
@@ -207,7 +233,6 @@ class Held:
 
     async def terminate(self) -> None:
         """Delete everything that belongs to the upload; see `HeldUpload.terminate`."""
-        self._forget_tail_bytes()
         if self.snapshot.record.phase is not Phase.TERMINATED:
             await self._rewrite(self.snapshot.record.terminated())
         results = await asyncio.gather(
@@ -247,12 +272,17 @@ class Held:
                 if names.is_tail(stat.key, object_id)
             ]
         except StoreRefused:  # the account may not list: delete every tail there could be
-            ledger = self.snapshot.ledger
-            last = ledger.next_number if ledger is not None else 1
             keys = [names.plain_tail(object_id)]
-            keys += [names.tail(object_id, number) for number in range(1, last + 1)]
+            keys += [names.tail(object_id, number) for number in self._tail_numbers()]
         if keys:
             await self._depot.bucket.delete(keys)
+
+    def _tail_numbers(self) -> range:
+        """Return the numbers of all parts that could ever have had a tail."""
+        if self.snapshot.ledger is not None:
+            return range(1, self.snapshot.ledger.next_number + 1)
+        grid = self.snapshot.record.grid
+        return range(1, 1 if grid is None else grid.last_number(self.snapshot.record.length) + 1)
 
     # -- the record ----------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from tusd_s3.errors import TusError
 from tusd_s3.model import Kind, UploadInfo
-from tusd_s3.protocol.metadata import format_metadata, parse_metadata
+from tusd_s3.protocol.metadata import format_metadata, is_metadata_key, parse_metadata
 from tusd_s3.store.grid import Grid
 
 VERSION = 1  # of our nested object; a higher one is not read, since it may mean something else
@@ -25,6 +25,7 @@ class Phase(Enum):
     OPEN = "open"
     FINISHED = "finished"
     TERMINATED = "terminated"
+    CONFLICT = "conflict"  # a part came twice with different bytes: never to become an object
 
 
 class RecordError(ValueError):
@@ -80,6 +81,10 @@ class Record:
         """Return the record of the upload when it is to be deleted."""
         return replace(self, phase=Phase.TERMINATED)
 
+    def in_conflict(self) -> "Record":
+        """Return the record of an upload that must never be completed."""
+        return replace(self, phase=Phase.CONFLICT)
+
     def with_length(self, length: int) -> "Record":
         """Return the record with the deferred length declared."""
         return replace(self, length=length)
@@ -114,7 +119,7 @@ def format_record(record: Record) -> bytes:
         "PartialUploads": record.rest.get("PartialUploads"),
         "Storage": dict(record.storage),
     }
-    return json.dumps({**record.rest, **fields, OURS: ours}, ensure_ascii=False).encode()
+    return json.dumps({**record.rest, **fields, OURS: ours}).encode()
 
 
 def parse_record(data: bytes) -> Record:
@@ -139,28 +144,38 @@ def parse_record(data: bytes) -> Record:
         )
         if ours is None:
             metadata = {_text(k): _text(v).encode() for k, v in values.items()}
-            raw = format_metadata(metadata) if metadata else None
+            # tusd takes keys that cannot stand in the header: they are kept but not echoed.
+            echoed = {k: v for k, v in metadata.items() if is_metadata_key(k)}
+            raw = format_metadata(echoed) if echoed else None
             return replace(common, metadata=metadata, metadata_raw=raw)
-        raw = ours["RawMetadata"]
+        raw = _optional_text(ours["RawMetadata"])
         return replace(
             common,
             metadata_raw=raw,
             metadata=parse_metadata(raw) if raw is not None else {},
-            concat_raw=ours["RawConcat"],
+            concat_raw=_optional_text(ours["RawConcat"]),
             grid=None if ours["Grid"] is None else Grid.from_json(ours["Grid"]),
             checksum=_text(ours["Checksum"]),
-            tag=ours["Tag"],
+            tag=_optional_text(ours["Tag"]),
             created=float(ours["Created"]),
             phase=Phase(ours["Phase"]),
         )
     except RecordError:
         raise
-    except (AttributeError, LookupError, RecursionError, TypeError, ValueError, TusError) as exc:
+    except (
+        AttributeError,
+        LookupError,
+        OverflowError,
+        RecursionError,
+        TypeError,
+        ValueError,
+        TusError,
+    ) as exc:
         raise RecordError(f".info cannot be read: {type(exc).__name__}") from exc
 
 
 def _size(value: object) -> int:
-    if not isinstance(value, int) or value < 0:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise RecordError(".info has no usable Size")
     return value
 
@@ -169,6 +184,10 @@ def _text(value: object) -> str:
     if not isinstance(value, str):
         raise RecordError(".info has a field of the wrong type")
     return value
+
+
+def _optional_text(value: object) -> str | None:
+    return None if value is None else _text(value)
 
 
 def _kind(rest: Mapping[str, Any]) -> Kind:

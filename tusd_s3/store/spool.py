@@ -50,8 +50,9 @@ class Spool:
         self.memory_free = memory_budget
         self.disk_free = disk_budget
         self.directory = directory
-        self.largest_part = max(memory_budget, disk_budget)
+        self.largest_part = disk_budget or memory_budget
         self.on_pressure: Callable[[], bool] = lambda: False
+        self._disk_budget = disk_budget
         self._wait_s = wait_s
         self._waiters: deque[asyncio.Future[None]] = deque()
         self._buffers: set[PartBuffer] = set()
@@ -76,6 +77,8 @@ class Spool:
         Raises:
             OutOfRoom: the asker is the one that has to go, or waiting took too long.
         """
+        if asker.on_disk + size > self._disk_budget:
+            raise OutOfRoom
         deadline = time.monotonic() + self._wait_s
         while size > self.disk_free:
             asker.waiting = True
@@ -112,10 +115,10 @@ class Spool:
     def _evict_unless_sending(self) -> None:
         if any(buffer.sending for buffer in self._buffers):
             return
-        idle = [b for b in self._buffers if not b.waiting and not b.evicted]
+        if any(buffer.evicted for buffer in self._buffers):
+            return  # on its way out: it will be sent, then give its room back
+        idle = [buffer for buffer in self._buffers if buffer.on_disk and not buffer.waiting]
         if not idle:
-            if any(b.evicted for b in self._buffers):
-                return  # on its way out: it will be sent, then give its room back
             raise OutOfRoom
         victim = min(idle, key=lambda buffer: buffer.touched)
         victim.evicted = True
@@ -144,6 +147,11 @@ class PartBuffer:
     def checksum(self) -> Checksum:
         """The checksum of the bytes so far."""
         return self._digest.checksum
+
+    @property
+    def on_disk(self) -> int:
+        """Bytes of temporary disk that the buffer has reserved."""
+        return self._disk
 
     @property
     def in_memory(self) -> bool:

@@ -62,8 +62,16 @@ class Snapshot:
 
     @property
     def offset(self) -> int:
-        """Bytes that are durable and contiguous."""
-        if self.object_exists or self.ledger is None:
+        """Bytes that are durable and contiguous, as a fresh read would count them.
+
+        A single object counts when `.info` knows of it: nobody looks for it before.
+        """
+        is_multipart = self.id.multipart_id is not None
+        if (
+            self.ledger is None
+            or self.record.phase is Phase.FINISHED
+            or (self.object_exists and is_multipart)
+        ):
             return self.record.length or 0
         if self.tail is not None and self.tail.number == self.ledger.next_number:
             return self.ledger.prefix_bytes + self.tail.size
@@ -100,7 +108,7 @@ class StateReader:
         last: UploadInfo | None = None
         for _ in range(_MAX_READS):
             snapshot = await self.read(upload_id)
-            if snapshot.record.phase is Phase.FINISHED or snapshot.info == last:
+            if snapshot.record.phase is not Phase.OPEN or snapshot.info == last:
                 return self._alive(snapshot)
             last = snapshot.info
         raise StoreBusy("read", str(upload_id), "the upload changed under every look")
@@ -116,6 +124,8 @@ class StateReader:
     def _alive(self, snapshot: Snapshot) -> Snapshot:
         if snapshot.record.phase is Phase.TERMINATED:
             raise UploadNotFound
+        if snapshot.record.phase is Phase.CONFLICT:
+            raise UploadGone("read", str(snapshot.id), "a part came twice with different bytes")
         if snapshot.gone:
             _log.warning("multipart upload aborted behind our back", upload=str(snapshot.id))
             raise UploadGone("list_parts", str(snapshot.id), "aborted behind our back")
@@ -173,6 +183,8 @@ class StateReader:
         if isinstance(record, BaseException):
             raise record  # a missing record explains whatever happened to the parts
         if isinstance(parts, BaseException):
+            if record[0].phase is not Phase.OPEN:
+                return record, None  # nobody asks for the parts of what is finished
             raise parts
         return record, parts
 
@@ -209,7 +221,8 @@ class StateReader:
     async def tail(self, snapshot: Snapshot) -> Tail | None:
         """Look for the tail of the part that is next in line.
 
-        The tail that tusd left counts only while nothing of ours lies behind its parts.
+        The tail that tusd left counts only while nothing of ours lies behind its parts, and not
+        at all if there is a gap: tusd wrote it behind the last part.
 
         Raises:
             StoreError: the bucket failed, or the tail is longer than its part.
@@ -222,7 +235,7 @@ class StateReader:
             return None
         object_id = snapshot.id.object_id
         keys = [self._names.tail(object_id, number)]
-        if snapshot.record.tag is None and not ledger.has_own_parts:
+        if snapshot.record.tag is None and not ledger.has_own_parts and not ledger.grid.has_gap:
             keys.append(self._names.plain_tail(object_id))
         for key in keys:
             try:

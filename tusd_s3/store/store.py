@@ -50,7 +50,7 @@ from tusd_s3.interfaces import Body, Bucket, Clock, Lock, ObjectReader
 from tusd_s3.model import Limits, NewUpload, ObjectHeaders, UploadInfo
 from tusd_s3.store.cache import StateCache
 from tusd_s3.store.grid import Ledger, choose_grid
-from tusd_s3.store.held import Held
+from tusd_s3.store.held import Held, Memory
 from tusd_s3.store.info import Phase, Record, format_record
 from tusd_s3.store.keys import Names, UploadId, is_multipart_id, parse_upload_id
 from tusd_s3.store.objects import object_headers
@@ -166,13 +166,13 @@ class Store:
             tag=tag,
             created=self._clock(),
         )
-        if new.length == 0:
-            await self._bucket.put(key, BytesContent(b"", algorithm), headers=headers)
-            record = record.finished()
         try:
+            if new.length == 0:
+                await self._bucket.put(key, BytesContent(b"", algorithm), headers=headers)
+                record = record.finished()
             etag = await self._write_first_record(upload_id, record)
         except BaseException:
-            await asyncio.shield(self._undo(upload_id, key, empty=new.length == 0))
+            await asyncio.shield(self._undo(upload_id))
             raise
         snapshot = Snapshot(upload_id, record, etag, object_exists=new.length == 0)
         if new.length != 0:
@@ -182,6 +182,7 @@ class Store:
     async def _begin_multipart(self, key: str, headers: ObjectHeaders, algorithm: str) -> str:
         multipart_id = await self._bucket.create_multipart(key, headers=headers, checksum=algorithm)
         if not is_multipart_id(multipart_id):
+            await self._bucket.abort_multipart(key, multipart_id)
             raise StoreError("create_multipart", key, "an id that cannot be part of a URL")
         return multipart_id
 
@@ -191,16 +192,17 @@ class Store:
             self._names.info(upload_id.object_id), content, if_absent=True
         )
 
-    async def _undo(self, upload_id: UploadId, key: str, *, empty: bool) -> None:
+    async def _undo(self, upload_id: UploadId) -> None:
         """Remove what a creation that failed has left. Nobody was told its name."""
-        try:
-            await self._bucket.delete([self._names.info(upload_id.object_id)])
-            if upload_id.multipart_id is not None:
-                await self._bucket.abort_multipart(key, upload_id.multipart_id)
-            if empty:
-                await self._bucket.delete([key])
-        except StoreError as exc:
-            _log.warning("a creation that failed left something", key=key, error=str(exc))
+        key = self._names.object(upload_id.object_id)
+        steps = [self._bucket.delete([self._names.info(upload_id.object_id), key])]
+        if upload_id.multipart_id is not None:
+            steps.append(self._bucket.abort_multipart(key, upload_id.multipart_id))
+        for step in steps:
+            try:
+                await step
+            except StoreError as exc:
+                _log.warning("a creation that failed left something", key=key, error=str(exc))
 
     # -- read and open -------------------------------------------------------------------------
 
@@ -220,15 +222,10 @@ class Store:
             self._cache.drop(upload_id)
             snapshot = await self._reader.read(parsed)
             return Held(self._depot, self._reader, snapshot)
-        remembered = self._cache.take(upload_id, lock)
-        return Held(
-            self._depot,
-            self._reader,
-            remembered.snapshot if remembered else await self._reader.read_held(parsed),
-            tail_bytes=remembered.tail_bytes if remembered else None,
-            on_append=self._note,
-            remember=lambda snapshot, tail: self._cache.keep(lock, snapshot, tail),
-        )
+        known = self._cache.find(upload_id, lock)
+        snapshot = known or await self._reader.read_held(parsed)
+        memory = Memory(self._cache, lock)
+        return Held(self._depot, self._reader, snapshot, memory=memory, on_append=self._note)
 
     def _note(self, held: Held, body: Body | None) -> None:
         upload_id = held.snapshot.record.id

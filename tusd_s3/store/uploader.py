@@ -21,11 +21,12 @@ from tusd_s3.errors import (
     MultipartMissing,
     ObjectMissing,
     OutOfRoom,
+    PartConflict,
     StoreError,
     UploadGone,
 )
 from tusd_s3.interfaces import Body, Bucket
-from tusd_s3.model import Ended, ObjectHeaders, Part
+from tusd_s3.model import Ended, ObjectHeaders
 from tusd_s3.store.keys import Names
 from tusd_s3.store.spool import BufferContent, PartBuffer, Spool
 from tusd_s3.store.state import Snapshot, Tail
@@ -93,11 +94,10 @@ class Uploader:
                 rest = await self._fill(body, group)
             if rest is not None and rest.size:
                 await self._keep_tail(rest)
-            tail = self._snapshot.tail
-            if rest is not None and rest.in_memory and tail is not None and tail.size == rest.size:
-                self._open.discard(rest)
-                return rest
-            return None
+            if rest is None or not rest.in_memory or not self._is_tail(rest):
+                return None
+            self._open.discard(rest)
+            return rest
         finally:
             await self._close_all()
 
@@ -109,6 +109,7 @@ class Uploader:
         """
         try:
             buffer = await self._begin(self._number)
+            buffer.sending = True
             await self._in_flight.acquire()
             await self._store_part(buffer, self._number)
         finally:
@@ -127,13 +128,13 @@ class Uploader:
                 while data:
                     if buffer is None:
                         buffer = await self._begin(self._number)
-                    room = self._size(self._number) - buffer.size
+                    room = self._room(buffer)
                     if room <= 0:  # behind the largest object that the bucket can hold
                         body.stop(Ended.OVERRUN)
-                        return None
+                        return buffer
                     piece, data = (data, b"") if len(data) <= room else (data[:room], data[room:])
                     await buffer.write(piece)
-                    if len(piece) == room:
+                    if buffer.size == self._size(self._number):
                         buffer.sending = True
                         await self._in_flight.acquire()
                         group.create_task(self._store_part(buffer, self._number))
@@ -147,6 +148,12 @@ class Uploader:
 
     def _size(self, number: int) -> int:
         return self._ledger.grid.size(number, self._ledger.length)
+
+    def _room(self, buffer: PartBuffer) -> int:
+        """Return how many bytes the part still takes, and the largest object."""
+        start = self._ledger.grid.start(self._number)
+        last = self._depot.bucket.limits.max_object - start
+        return min(self._size(self._number), last) - buffer.size
 
     async def _begin(self, number: int) -> PartBuffer:
         """Return the buffer of a part, with the tail's bytes in it if the part has a tail."""
@@ -183,8 +190,7 @@ class Uploader:
         try:
             if not self._is_stored_already(buffer, number):
                 async with self._depot.slots:
-                    part = await self._send(buffer, number)
-                self._ledger.add(part)
+                    await self._send(buffer, number)
             await self._drop_tail(number)
         except MultipartMissing as exc:
             gone = UploadGone(exc.operation, exc.key, "the multipart upload vanished")
@@ -196,13 +202,14 @@ class Uploader:
             self._fail(StoreError("upload_part", self._object_key, f"temporary file: {exc}"))
         finally:
             await buffer.close()
+            self._open.discard(buffer)
             self._in_flight.release()
 
     def _is_stored_already(self, buffer: PartBuffer, number: int) -> bool:
         """Whether the part is in the bucket with the same checksum (it lay behind a gap).
 
         Raises:
-            StoreError: it is there with another checksum: the client sent other bytes than the
+            PartConflict: it is there with another checksum: the client sent other bytes than the
                 first time. That must never become an object.
         """
         known = self._ledger.stored(number)
@@ -214,24 +221,24 @@ class Uploader:
             _log.error(
                 "a part was sent again with other bytes", upload=str(self._snapshot.id), part=number
             )
-            raise StoreError("upload_part", self._object_key, f"part {number} has other bytes")
+            raise PartConflict("upload_part", self._object_key, f"part {number} has other bytes")
         return True
 
-    async def _send(self, buffer: PartBuffer, number: int) -> Part:
+    async def _send(self, buffer: PartBuffer, number: int) -> None:
         content = BufferContent(buffer)
         bucket = self._depot.bucket
         multipart_id = self._snapshot.id.multipart_id
         if multipart_id is None:  # the whole upload fits in one part: this is the object
-            etag = await bucket.put(self._object_key, content, headers=self._headers)
+            await bucket.put(self._object_key, content, headers=self._headers)
             self._snapshot.object_exists = True
-            return Part(number, content.size, etag)
-        return await bucket.upload_part(self._object_key, multipart_id, number, content)
+            return
+        self._ledger.add(await bucket.upload_part(self._object_key, multipart_id, number, content))
 
     async def _drop_tail(self, number: int) -> None:
         """Delete the tail of a part that is stored; left behind it would do no harm."""
         tail = self._snapshot.tail
-        if tail is None or tail.number != number:
-            return
+        if tail is None or tail.number != number or self._snapshot.id.multipart_id is None:
+            return  # a single object replaces its tail only when `.info` says so: see `Held`
         self._snapshot.tail = None
         await self._delete_quietly(tail.key)
 
@@ -296,8 +303,13 @@ class Uploader:
         """Whether parts that lay behind a gap count now: the next tail has not been looked at."""
         return self._ledger.next_number > self._number
 
+    def _is_tail(self, buffer: PartBuffer) -> bool:
+        """Whether the buffer has exactly the bytes of the tail as it is stored."""
+        tail = self._snapshot.tail
+        return tail is not None and (tail.number, tail.size) == (self._number, buffer.size)
+
     def _fail(self, exc: StoreError) -> None:
-        if self.failure is None or isinstance(exc, UploadGone):
+        if self.failure is None or isinstance(exc, UploadGone | PartConflict):
             self.failure = exc
         self._stop(Ended.FAILED)
 

@@ -58,10 +58,15 @@ class Body:
 
     @property
     def silent_s(self) -> float:
-        """Seconds for which the client has been waited for in vain; 0.0 while nobody waits.
+        """Seconds for which the client has been waited for in vain.
 
-        While the reader is busy with what came before, silence is not the client's fault.
+        0.0 while nobody waits: as long as the reader is busy with what came before, silence is
+        not the client's fault. Infinite once the body has ended: nothing will come any more, so
+        a HEAD had better wait for what the reader makes of it than tell an offset that is
+        about to rise.
         """
+        if self._ended is not None:
+            return float("inf")
         return 0.0 if self._waiting_since is None else self._loop.time() - self._waiting_since
 
     def stop(self, why: Ended) -> None:

@@ -3,8 +3,8 @@
 // Job: {file, source: "buffer" | "file" | "stream", options, storage, terminate}
 //   storage    file of a FileUrlStorage; an upload found there is resumed
 //   terminate  URL to terminate instead of uploading
-// Lines on stdin while it runs: "abort" stops the upload ("aborted" is printed), "start" resumes
-// it, "terminate" stops it and deletes it from the server.
+// Lines on stdin while it runs: "abort" stops the upload ("aborted URL" is printed), "start"
+// resumes it, "terminate" stops it and deletes it from the server.
 // Outcome: {url, error, requests}, the last line printed.
 
 import { closeSync, createReadStream, existsSync, openSync, readFileSync } from 'node:fs'
@@ -18,8 +18,27 @@ import { recorded } from './client.mjs'
 function open(job) {
   if (job.source === 'file') return createReadStream(job.file)
   if (job.source === 'buffer') return readFileSync(job.file)
-  // Wrapped, because tus-js-client looks up the length of a file's own stream.
-  return Readable.from(createReadStream(job.file), { objectMode: false })
+  return new KnownEnd(readFileSync(job.file))
+}
+
+/**
+ * A stream that says that it has ended as soon as its last byte is read. Any other that ends at a
+ * chunk boundary keeps tus-js-client 4.3.1 waiting for one more byte for ever.
+ */
+class KnownEnd extends Readable {
+  constructor(content) {
+    super()
+    this.push(content)
+    this.push(null)
+  }
+
+  read(size) {
+    const bytes = super.read(size)
+    if (bytes !== null && this.readableLength === 0) super.read(0)
+    return bytes
+  }
+
+  _read() {}
 }
 
 async function main(job) {
@@ -39,7 +58,7 @@ async function main(job) {
 
   const terminated = new Promise((resolve, reject) => {
     createInterface({ input: process.stdin }).on('line', (line) => {
-      if (line === 'abort') upload.abort().then(() => console.log('aborted'))
+      if (line === 'abort') upload.abort().then(() => console.log(`aborted ${upload.url}`))
       if (line === 'start') upload.start()
       if (line === 'terminate') upload.abort(true).then(resolve, reject)
     })

@@ -1,0 +1,96 @@
+"""Every bucket keeps the promises of `interfaces.Bucket`."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from tests.conformance.bucket_suite import (
+    ConditionSuite,
+    LifetimeSuite,
+    ManySuite,
+    MultipartEndSuite,
+    MultipartSuite,
+    ObjectSuite,
+)
+from tests.conftest import BucketPlace
+from tests.servers import S3Server
+from tusd_s3.buckets.disk import DiskBucket
+from tusd_s3.buckets.s3 import S3Bucket, S3Options
+from tusd_s3.interfaces import Bucket
+
+# Starting a bucket on S3 takes longer than most of these tests, so they share one per kind, and
+# with it the event loop.
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+def make_bucket(server: S3Server | None, place: str | Path) -> Bucket:
+    """Return a bucket that is not started: on S3 if there is a server, else in a folder."""
+    if server is None:
+        return DiskBucket(Path(place))
+    return S3Bucket(S3Options(bucket=str(place), endpoint=server.endpoint))
+
+
+@pytest.fixture(scope="module")
+def account(any_bucket_kind: str, request: pytest.FixtureRequest) -> Iterator[S3Server | None]:
+    """The server of each chosen kind, its credentials in the environment; None for disk."""
+    if any_bucket_kind == "disk":
+        yield None
+        return
+    server: S3Server = request.getfixturevalue("s3_of")(any_bucket_kind)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in server.env().items():
+            patch.setenv(name, value)
+        yield server
+
+
+@pytest.fixture
+def unstarted_bucket(account: S3Server | None, fresh_bucket: BucketPlace) -> Bucket:
+    """An empty bucket of each chosen kind, not started."""
+    return make_bucket(account, fresh_bucket.folder or fresh_bucket.name)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared_bucket(
+    account: S3Server | None, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Bucket]:
+    """A started bucket of each chosen kind, for all tests of this module."""
+    if account is not None:
+        account.create_bucket("conformance")
+    place = "conformance" if account else tmp_path_factory.mktemp("conformance")
+    bucket = make_bucket(account, place)
+    await bucket.start()
+    yield bucket
+    await bucket.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def bucket(shared_bucket: Bucket) -> AsyncIterator[Bucket]:
+    """The shared bucket, emptied after the test."""
+    yield shared_bucket
+    await shared_bucket.delete([stat.key async for stat in shared_bucket.list_objects("")])
+
+
+class TestLifetime(LifetimeSuite):
+    """Coming and going."""
+
+
+class TestObjects(ObjectSuite):
+    """Objects one by one."""
+
+
+class TestConditions(ConditionSuite):
+    """Writes that happen only if."""
+
+
+class TestMany(ManySuite):
+    """Many objects at once."""
+
+
+class TestMultipart(MultipartSuite):
+    """Parts."""
+
+
+class TestMultipartEnd(MultipartEndSuite):
+    """Complete and abort."""
