@@ -4,6 +4,7 @@ import hashlib
 import random
 import shutil
 import subprocess
+import sys
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -75,9 +76,12 @@ def _shared(deploy: Callable[..., Deployment]) -> Iterator[Callable[[str], Deplo
 
 
 @pytest.fixture
-def served(kind: str, _shared: Callable[[str], Deployment]) -> Deployment:
-    """The server that all tests share; one per kind of bucket."""
-    return _shared(kind)
+def served(kind: str, _shared: Callable[[str], Deployment]) -> Iterator[Deployment]:
+    """The server that all tests share; one per kind of bucket. Its log is shown on failure."""
+    deployment = _shared(kind)
+    begin = len(deployment.log_text)
+    yield deployment
+    sys.stdout.write(deployment.log_text[begin:])
 
 
 @pytest.fixture
@@ -87,6 +91,7 @@ def mortal(kind: str, deploy: Callable[..., Deployment]) -> Iterator[Deployment]
         pytest.skip("a server that is not ours is not killed")
     deployment = deploy(kind)
     yield deployment
+    sys.stdout.write(deployment.log_text)
     deployment.close()
 
 

@@ -208,7 +208,7 @@ class ObjectSuite:
         """Neither a prefix of a key nor a longer one is the key."""
         await put(bucket, "folder/key", b"x")
 
-        for key in ("key", "folder", "folder/ke", "folder/key2", "folder/key/x", "y" * 300):
+        for key in ("key", "folder", "folder/ke", "folder/key2", "folder/key/x"):
             assert await is_missing(bucket, key), key
 
     async def test_corrupted_content_never_becomes_visible(self, bucket: Bucket) -> None:
@@ -687,13 +687,7 @@ class MultipartSuite:
 
 
 class MultipartEndSuite:
-    """How multipart uploads end, and how they refuse to.
-
-    Attributes:
-        enforces_min_part: whether Complete refuses parts below ``limits.min_part``.
-    """
-
-    enforces_min_part = True
+    """How multipart uploads end, and how they refuse to."""
 
     async def test_complete_can_be_repeated(self, bucket: Bucket) -> None:
         """The second Complete succeeds or says that there is none; the object stays."""
@@ -743,8 +737,6 @@ class MultipartEndSuite:
 
     async def test_small_parts_are_refused_except_the_last(self, bucket: Bucket) -> None:
         """A part below the smallest size may only come last."""
-        if not self.enforces_min_part:
-            pytest.skip("this bucket takes parts of any size")
         size = bucket.limits.min_part
         multipart_id = await create(bucket, "key")
         parts = [
@@ -786,7 +778,8 @@ class MultipartEndSuite:
         """Every operation on an id that was never given says that there is none."""
         real = await create(bucket, "key")
         part = await upload(bucket, "key", real, 1, b"data")
-        unknown = ("0" if real[0] != "0" else "1") + real[1:]
+        # not the ends: they may be a server's name, or bits that Base64 does not use
+        unknown = real[:-6] + ("0" if real[-6] != "0" else "1") + real[-5:]
 
         with pytest.raises(MultipartMissing):
             await bucket.list_parts("key", unknown)

@@ -25,11 +25,34 @@ from tusd_s3.interfaces import Bucket
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
+_MOTO_CHECKS_NOTHING = "moto does not verify checksums"
+_MOTO_500 = "moto answers 500 to a part of a multipart upload that does not exist"
+# (kind, test): what a store itself does wrong. Strict: the day it is repaired is noticed.
+WEAKNESSES = {
+    ("moto", "test_corrupted_content_never_becomes_visible"): _MOTO_CHECKS_NOTHING,
+    ("moto", "test_a_corrupted_part_never_becomes_visible"): _MOTO_CHECKS_NOTHING,
+    ("moto", "test_a_completed_multipart_upload_is_gone"): _MOTO_500,
+    ("moto", "test_an_aborted_multipart_upload_is_gone"): _MOTO_500,
+    ("moto", "test_what_never_was_cannot_be_used"): _MOTO_500,
+    ("versitygw", "test_a_put_replaces_bytes_and_headers"): (
+        "versitygw keeps the Content-Disposition of the object that is replaced"
+    ),
+}
+
+
 def make_bucket(server: S3Server | None, place: str | Path) -> Bucket:
     """Return a bucket that is not started: on S3 if there is a server, else in a folder."""
     if server is None:
         return DiskBucket(Path(place))
     return S3Bucket(S3Options(bucket=str(place), endpoint=server.endpoint))
+
+
+@pytest.fixture(autouse=True)
+def _known_weakness(any_bucket_kind: str, request: pytest.FixtureRequest) -> None:
+    """Expect the failures of `WEAKNESSES`."""
+    name = request.node.originalname
+    if reason := WEAKNESSES.get((any_bucket_kind, name)):
+        request.node.add_marker(pytest.mark.xfail(reason=reason))
 
 
 @pytest.fixture(scope="module")

@@ -168,7 +168,7 @@ def test_every_setting_that_is_mentioned_exists() -> None:
 
 
 def test_the_rights_are_those_of_the_calls_that_are_made() -> None:
-    """The policy is JSON; every call of the bucket on S3 is covered, and nothing else is granted."""
+    """Every call of the bucket on S3 is covered, and nothing else is granted."""
     policy = json.loads(blocks("json")[0])
     granted = {
         action

@@ -149,14 +149,6 @@ async def test_unknown_upload_comes_before_other_errors(tus: Tus) -> None:
     assert statuses == [404, 404]
 
 
-async def offset_after(tus: Tus, url: str) -> int:
-    """Return the offset once the server has noticed that the connection is gone."""
-    async with asyncio.timeout(10):
-        while (response := await tus.head(url)).status == 423:
-            await asyncio.sleep(0.05)
-    return response.offset
-
-
 @pytest.mark.parametrize("cut", ["reset", "finish", "close"])
 @pytest.mark.parametrize("chunked", [False, True])
 async def test_cut_connection(tus: Tus, cut: str, *, chunked: bool) -> None:
@@ -174,7 +166,7 @@ async def test_cut_connection(tus: Tus, cut: str, *, chunked: bool) -> None:
             connection.finish()
             await connection.rest()
 
-    offset = await offset_after(tus, url)
+    offset = await tus.settled_offset(url)
     while (response := await tus.patch(url, offset, content[offset:])).status == 409:
         offset = response.offset  # the server had not seen the end of the connection by then
 
@@ -191,7 +183,7 @@ async def arrival(tus: Tus, url: str) -> None:
 
 
 async def test_silent_client(serve: Serve) -> None:
-    """CORE-42, CORE-43, CORE-44: silence ends the request, keeps the bytes, closes, is retryable."""
+    """CORE-42, CORE-43, CORE-44: silence ends the request, keeps the bytes and is retryable."""
     tus = await serve(options=WebOptions(body_idle_timeout_s=0.3))
     url = await tus.create(10)
     headers = {**patching(0), "Content-Length": "10"}

@@ -9,7 +9,7 @@ import re
 import socket
 import struct
 from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from urllib.parse import urljoin, urlsplit
 
@@ -149,10 +149,8 @@ class Connection:
     async def close(self) -> None:
         """Close the connection."""
         self._writer.close()
-        try:
+        with suppress(ConnectionError):
             await self._writer.wait_closed()
-        except ConnectionError:
-            pass
 
 
 def judge(method: str, response: Response) -> None:
@@ -283,6 +281,14 @@ class Tus:
         response = await self.head(url)
         assert response.status in {200, 204}, response
         return response.offset
+
+    async def settled_offset(self, url: str) -> int:
+        """Return the offset once whoever held the upload has let go of it."""
+        for _ in range(100):
+            if (await self.head(url)).status != 423:
+                break
+            await asyncio.sleep(0.05)
+        return await self.offset(url)
 
     async def state(self, url: str) -> tuple[object, ...]:
         """Return what HEAD says, to see that nothing has changed (or that it is not there)."""

@@ -16,6 +16,9 @@ from tests import servers, tus_client
 from tests.servers import Child, S3Server, TusServer
 from tusd_s3 import __version__, cli
 
+# Those that start a process are slow: Python, aiohttp and botocore take their second to import.
+starts_a_process = pytest.mark.slow
+
 SERVE = [sys.executable, "-m", "tusd_s3", "serve", "--port", "0"]
 
 
@@ -128,6 +131,7 @@ def test_the_file_is_named_by_a_flag_or_a_variable(
     assert result == (2, "", f"tusd-s3: {file}: port: '-1' is not a number from 0 to 65535\n")
 
 
+@starts_a_process
 def test_it_says_in_one_line_where_it_listens_and_stops_when_asked(tmp_path: Path) -> None:
     """Port 0 is announced as the port it became; SIGTERM is no failure; logs are JSON."""
     with TusServer() as server:
@@ -146,6 +150,7 @@ def test_it_says_in_one_line_where_it_listens_and_stops_when_asked(tmp_path: Pat
     )
 
 
+@starts_a_process
 def test_requests_need_not_be_logged() -> None:
     """Somebody else's access log may be enough."""
     with TusServer("--no-access-log", "--base-path", "up") as server:
@@ -156,6 +161,7 @@ def test_requests_need_not_be_logged() -> None:
         assert '"request"' not in server.log_text
 
 
+@starts_a_process
 def test_a_running_upload_is_kept_when_the_server_stops() -> None:
     """SIGINT during a PATCH: the client is told how much is safe, and it is."""
     with TusServer("--upload-dir", "kept") as server:
@@ -181,6 +187,7 @@ def deaf() -> Iterator[str]:
         yield f"http://{servers.HOST}:{listener.getsockname()[1]}"
 
 
+@starts_a_process
 def test_it_can_be_stopped_while_it_waits_for_its_bucket(deaf: str) -> None:
     """A deployment that was a mistake is not waited for."""
     bucket = ("--s3-bucket", "uploads", "--s3-endpoint", deaf)
@@ -201,6 +208,7 @@ def _has_handler(pid: int, number: signal.Signals) -> bool:
     return caught is not None and bool(int(caught[1], 16) >> (number - 1) & 1)
 
 
+@starts_a_process
 def test_a_second_signal_ends_it_at_once() -> None:
     """Who asks twice does not want to wait for the limit."""
     with TusServer("--shutdown-timeout", "1h", "--network-timeout", "1h") as server:
@@ -213,6 +221,7 @@ def test_a_second_signal_ends_it_at_once() -> None:
     assert code in {128 + signal.SIGTERM, 128 + signal.SIGINT}
 
 
+@starts_a_process
 def test_a_port_that_is_taken_is_said_in_one_line() -> None:
     """Exit code 1: the settings were fine."""
     with socket.create_server((servers.HOST, 0)) as listener:
@@ -225,6 +234,7 @@ def test_a_port_that_is_taken_is_said_in_one_line() -> None:
     )
 
 
+@starts_a_process
 @pytest.mark.parametrize(
     ("host", "words"),
     [("no-such-host.invalid", "no such host"), ("203.0.113.1", "cannot assign requested address")],
@@ -237,6 +247,7 @@ def test_an_address_that_is_not_ours_is_said_in_one_line(host: str, words: str) 
     assert err == f"tusd-s3: cannot listen on {host}:0: {words}\n"
 
 
+@starts_a_process
 def test_a_folder_that_cannot_be_used_is_said_in_one_line(tmp_path: Path) -> None:
     """It is a file, for example."""
     (tmp_path / "file").write_text("")
@@ -248,6 +259,7 @@ def test_a_folder_that_cannot_be_used_is_said_in_one_line(tmp_path: Path) -> Non
     assert err.count("\n") == 1
 
 
+@starts_a_process
 @pytest.mark.parametrize("fault", ["missing", "refused", "unreachable"])
 def test_a_bucket_that_cannot_be_used_is_said_in_one_line(
     fault: str, request: pytest.FixtureRequest
@@ -270,6 +282,7 @@ def test_a_bucket_that_cannot_be_used_is_said_in_one_line(
     assert "no-such-bucket" in err or endpoint in err
 
 
+@starts_a_process
 def test_a_bucket_is_named_in_the_line_that_says_where_it_listens(moto: S3Server) -> None:
     """With its endpoint, so that the wrong one is noticed."""
     moto.create_bucket("cli-uploads")
@@ -279,6 +292,7 @@ def test_a_bucket_is_named_in_the_line_that_says_where_it_listens(moto: S3Server
         assert f"/files/ (bucket cli-uploads at {moto.endpoint})\n" in server.child.stdout_text
 
 
+@starts_a_process
 def test_ipv6_addresses_are_written_as_urls_have_them() -> None:
     """RFC 3986, 3.2.2: in brackets."""
     if not socket.has_ipv6 or not _has_ipv6_loopback():

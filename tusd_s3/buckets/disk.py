@@ -5,17 +5,19 @@ bytes to them and keeps every wait limited.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
-from tusd_s3.buckets.disk_files import Incoming, OpenFile, translated
+from tusd_s3.buckets.disk_files import Incoming, translated
 from tusd_s3.buckets.disk_folder import Folder
 from tusd_s3.buckets.disk_multipart import MultipartFolder, Record
+from tusd_s3.buckets.disk_names import walk
+from tusd_s3.buckets.disk_reader import READ_STEP, DiskReader, OpenFile
 from tusd_s3.digests import ALGORITHMS
 from tusd_s3.errors import ConditionFailed, ConfigError, StoreBusy, StoreError
 from tusd_s3.interfaces import Chunk, Content
@@ -115,7 +117,7 @@ class DiskBucket:
     @asynccontextmanager
     async def get(
         self, key: str, *, start: int = 0, end: int | None = None, if_match: str | None = None
-    ) -> AsyncIterator["DiskReader"]:
+    ) -> AsyncIterator[DiskReader]:
         file = OpenFile()
 
         def open_it() -> tuple[ObjectStat, int, bytes]:
@@ -126,7 +128,7 @@ class DiskBucket:
             stop = stat.size if end is None else min(end, stat.size)
             if start and start >= stop:
                 raise StoreError("get", key, "the range lies outside the object")
-            first = file.read_at(start, min(stop - start, _HOP))
+            first = file.read_at(start, min(stop - start, READ_STEP))
             if len(first) == stop - start:
                 file.close()
             return stat, stop, first
@@ -151,8 +153,8 @@ class DiskBucket:
             raise failed[0]
 
     async def list_objects(self, prefix: str) -> AsyncIterator[ObjectStat]:
-        walk = self._folder.walk(prefix)
-        while page := await self._run("list_objects", prefix, lambda: list(islice(walk, _PAGE))):
+        walking = walk(self._folder.directory, prefix)
+        while page := await self._run("list_objects", prefix, lambda: list(islice(walking, _PAGE))):
             for stat in page:
                 yield stat
 
@@ -275,39 +277,6 @@ class DiskBucket:
             return
         future = asyncio.get_running_loop().run_in_executor(self._threads, function)
         await asyncio.wait([future], timeout=_CLEANUP_S)
-
-
-class _Run(Protocol):
-    def __call__(self, function: Callable[..., T], *args: object) -> Awaitable[T]: ...
-
-
-class DiskReader:
-    """The `ObjectReader` of a `DiskBucket`; what comes later does not change what it reads."""
-
-    def __init__(
-        self, run: _Run, file: OpenFile, stat: ObjectStat, first: bytes, *, at: int, stop: int
-    ) -> None:
-        self._run = run
-        self._file = file
-        self._stat = stat
-        self._first = first
-        self._at = at
-        self._stop = stop
-
-    @property
-    def stat(self) -> ObjectStat:
-        return self._stat
-
-    async def chunks(self) -> AsyncIterator[Chunk]:
-        chunk = self._first
-        at = self._at
-        while at < self._stop:
-            if not chunk:
-                raise StoreBusy("get", self._stat.key, "the object was cut short")
-            yield chunk
-            at += len(chunk)
-            if at < self._stop:
-                chunk = await self._run(self._file.read_at, at, min(self._stop - at, _HOP))
 
 
 def _has_ended(steps: Iterator[None]) -> bool:

@@ -255,39 +255,3 @@ class Incoming:
             raise ContentCorrupted(operation, key, f"{self.file.size} bytes, not {self._size}")
         if self._digest.checksum != self._checksum:
             raise ContentCorrupted(operation, key, f"{self._checksum.algorithm} differs")
-
-
-class OpenFile:
-    """A file open for reading; reading and closing exclude each other, as in `Temporary`."""
-
-    def __init__(self) -> None:
-        self._fd: int | None = None
-        self._mutex = threading.Lock()
-        self.ended = False
-
-    def adopt(self, fd: int) -> None:
-        """Take a descriptor over.
-
-        Raises:
-            OSError: ECANCELED after `close`; the descriptor is closed.
-        """
-        with self._mutex:
-            if self.ended:
-                os.close(fd)
-                raise OSError(errno.ECANCELED, "closed")
-            self._fd = fd
-
-    def read_at(self, at: int, count: int) -> bytes:
-        """Return up to ``count`` bytes from offset ``at``."""
-        with self._mutex:
-            if self._fd is None:
-                raise OSError(errno.ECANCELED, "closed")
-            return os.pread(self._fd, count, at)
-
-    def close(self) -> None:
-        """Close the file; doing it again is harmless."""
-        with self._mutex:
-            self.ended = True
-            if self._fd is not None:
-                os.close(self._fd)
-                self._fd = None

@@ -1,13 +1,11 @@
 """Objects in a folder: names, versions, headers, locks. Runs in threads; no asyncio."""
 
 import errno
-import hashlib
 import json
 import os
 import stat
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,47 +16,21 @@ from tusd_s3.buckets.disk_files import (
     translated,
     write_durably,
 )
-from tusd_s3.buckets.disk_workspace import PRIVATE, Workspace
+from tusd_s3.buckets.disk_names import (
+    NO_SUCH_FILE,
+    digest_of,
+    etag_of,
+    format_headers,
+    is_key,
+    parse_headers,
+    status_of,
+)
+from tusd_s3.buckets.disk_workspace import Workspace
 from tusd_s3.errors import ConditionFailed, ObjectMissing, StoreBusy, StoreError
 from tusd_s3.model import ObjectHeaders, ObjectStat
 
 _LOCKS = 4096  # keys share lock files, so that those need never be deleted
 _RETRIES = 100  # races with others that prune folders or replace objects; each is won at once
-_ABSENT = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.ENXIO}
-
-
-def is_key(key: str) -> bool:
-    """Return whether a folder can hold an object of this name, outside our private folder."""
-    segments = key.split("/")
-    return (
-        "\0" not in key
-        and not any(segment in {"", ".", ".."} for segment in segments)
-        and segments[0] != PRIVATE
-        and _is_unicode(key)
-    )
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:  # a lone surrogate: a name that is no UTF-8
-        return False
-    return True
-
-
-def format_headers(headers: ObjectHeaders) -> dict[str, Any]:
-    """Return headers as JSON keeps them; a parameter that is None or empty is left out."""
-    return {name: value for name, value in asdict(headers).items() if value}
-
-
-def parse_headers(record: Mapping[str, Any]) -> ObjectHeaders:
-    """Return what `format_headers` was given."""
-    return ObjectHeaders(**record)
-
-
-def etag_of(status: os.stat_result) -> str:
-    """Return the version of a file: no two versions of a key share time and size."""
-    return f'"{status.st_mtime_ns:x}-{status.st_size:x}"'
 
 
 class Folder:
@@ -102,12 +74,12 @@ class Folder:
 
     def lock(self, key: str) -> AbstractContextManager[None]:
         """Hold the key (and those that share its lock file): see `locked_file`."""
-        number = int.from_bytes(_digest(key)[:8], "big") % _LOCKS
+        number = int.from_bytes(digest_of(key)[:8], "big") % _LOCKS
         path = self.workspace.private / "locks" / f"{number:03x}"
         return locked_file(path, timeout_s=self._timeout_s, key=key)
 
     def _headers_path(self, key: str) -> Path:
-        name = _digest(key).hex()
+        name = digest_of(key).hex()
         return self.workspace.private / "meta" / name[:2] / name[2:]
 
     def missing(self, operation: str, key: str) -> StoreError:
@@ -158,7 +130,7 @@ class Folder:
             # a pipe put there by hand must not block us, nor a link lead elsewhere
             fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as exc:
-            if exc.errno in _ABSENT:
+            if exc.errno in NO_SUCH_FILE:
                 raise self.missing(operation, key) from exc
             raise
         if not stat.S_ISREG(os.fstat(fd).st_mode):
@@ -172,7 +144,7 @@ class Folder:
         etag = etag_of(status)
         record = self._read_versions(key).get(etag)
         if record is None:
-            present = self._version(path)
+            present = status_of(path)
             if present is None or etag_of(present) != etag:
                 return None
             record = {}
@@ -187,16 +159,6 @@ class Folder:
             return {}
         return versions
 
-    @staticmethod
-    def _version(path: Path) -> os.stat_result | None:
-        try:
-            status = path.lstat()
-        except OSError as exc:
-            if exc.errno in _ABSENT:
-                return None
-            raise
-        return status if stat.S_ISREG(status.st_mode) else None
-
     # --- writing ----------------------------------------------------------------------------
 
     def check_conditions(
@@ -207,7 +169,7 @@ class Folder:
         Raises:
             ConditionFailed: they do not.
         """
-        present = self._version(self.path(operation, key))
+        present = status_of(self.path(operation, key))
         if if_absent and present is not None:
             raise ConditionFailed(operation, key, "exists")
         if if_match is not None and (present is None or etag_of(present) != if_match):
@@ -305,7 +267,7 @@ class Folder:
             path = self.directory / key
             try:
                 with translated("delete", key), self.lock(key):
-                    if self._version(path) is not None:
+                    if status_of(path) is not None:
                         path.unlink()
                         touched[path.parent] = key
                     self._headers_path(key).unlink(missing_ok=True)
@@ -332,39 +294,6 @@ class Folder:
             folder = folder.parent
         flush_directory(folder)
 
-    # --- listing ----------------------------------------------------------------------------
-
-    def walk(self, prefix: str) -> Iterator[ObjectStat]:
-        """Yield the objects whose keys begin with ``prefix``, in the order of their bytes."""
-        base = prefix.rpartition("/")[0]
-        if not base:
-            yield from self._walk(self.directory, "", prefix)
-        elif is_key(base):
-            yield from self._walk(self.directory / base, f"{base}/", prefix)
-
-    def _walk(self, path: Path, base: str, prefix: str) -> Iterator[ObjectStat]:
-        try:
-            with os.scandir(path) as entries:
-                # a folder sorts as what it contributes to keys: "a-b" comes before "a/b"
-                names = sorted(
-                    f"{entry.name}/" if entry.is_dir(follow_symlinks=False) else entry.name
-                    for entry in entries
-                )
-        except (FileNotFoundError, NotADirectoryError):
-            return
-        for name in names:
-            key = base + name
-            if not (key.startswith(prefix) or prefix.startswith(key)):
-                continue
-            if name.endswith("/"):
-                if is_key(key[:-1]):
-                    yield from self._walk(path / name, key, prefix)
-            elif key.startswith(prefix) and is_key(key):
-                status = self._version(path / name)
-                if status is not None:  # it was there a moment ago
-                    modified = status.st_mtime_ns / 1e9
-                    yield ObjectStat(key, status.st_size, etag_of(status), modified)
-
 
 def _prune(folder: Path) -> bool:
     """Remove a folder if it is empty; return whether it is gone."""
@@ -373,10 +302,6 @@ def _prune(folder: Path) -> bool:
     except OSError as exc:
         return exc.errno in {errno.ENOENT, errno.ENOTDIR}
     return True
-
-
-def _digest(key: str) -> bytes:
-    return hashlib.sha256(key.encode()).digest()
 
 
 @contextmanager

@@ -21,7 +21,8 @@ from tusd_s3.buckets.disk_files import (
     flush_directory,
     write_durably,
 )
-from tusd_s3.buckets.disk_folder import Folder, format_headers, parse_headers
+from tusd_s3.buckets.disk_folder import Folder
+from tusd_s3.buckets.disk_names import format_headers, parse_headers
 from tusd_s3.errors import MultipartMissing, PartsRefused, StoreBusy, StoreError
 from tusd_s3.model import Checksum, Limits, ObjectHeaders, Part
 
@@ -46,6 +47,8 @@ class MultipartFolder:
     def __init__(self, folder: Folder, limits: Limits) -> None:
         self._folder = folder
         self._limits = limits
+        # as on S3, where a preferred size below the documented minimum is one that was tried out
+        self._min_part = min(limits.min_part, limits.preferred_part)
 
     def create(self, record: Record) -> str:
         """Begin a multipart upload and return its id."""
@@ -150,7 +153,7 @@ class MultipartFolder:
         for part in parts:
             _compare(key, part, stored.get(part.number))
         for number in numbers[:-1]:
-            if stored[number].size < self._limits.min_part:
+            if stored[number].size < self._min_part:
                 raise PartsRefused("complete_multipart", key, f"part {number} is too small")
         return record
 

@@ -17,8 +17,10 @@ from tusd_s3.buckets.s3_values import (
     Reader,
     checksum_arguments,
     header_arguments,
+    parse_entry,
     parse_part,
     parse_stat,
+    understood,
 )
 from tusd_s3.errors import (
     ConditionFailed,
@@ -143,7 +145,8 @@ class S3Bucket:
         except ObjectMissing as exc:
             # If-Match on a key that does not exist is answered by 404 NoSuchKey.
             raise ConditionFailed("put", key, exc.reason) from exc
-        return answer["ETag"]
+        with understood("put", key):
+            return answer["ETag"]
 
     @asynccontextmanager
     async def get(
@@ -180,7 +183,8 @@ class S3Bucket:
                 raise
             async with self.get(key) as reader:
                 return reader.stat
-        return parse_stat(key, answer, size=answer["ContentLength"])
+        with understood("head", key):
+            return parse_stat(key, answer, size=answer["ContentLength"])
 
     async def delete(self, keys: Sequence[str]) -> None:
         failures: list[StoreError] = []
@@ -244,10 +248,12 @@ class S3Bucket:
         while True:
             # botocore asks for URL-encoded keys and decodes them.
             page = await s3.ask("list_objects", s3.control.list_objects_v2, Prefix=prefix, **extra)
-            for entry in page.get("Contents", ()):
-                modified = entry["LastModified"].timestamp()
-                yield ObjectStat(entry["Key"], entry["Size"], entry.get("ETag", ""), modified)
-            if not page.get("IsTruncated"):
+            with understood("list_objects", prefix):
+                is_last = not page["IsTruncated"]
+                found = [parse_entry(entry) for entry in page.get("Contents", ())]
+            for stat in found:
+                yield stat
+            if is_last:
                 return
             token = page.get("NextContinuationToken")
             if not token or token == extra.get("ContinuationToken"):
@@ -263,7 +269,8 @@ class S3Bucket:
         answer = await s3.ask(
             "create_multipart", s3.control.create_multipart_upload, Key=key, **extra
         )
-        return answer["UploadId"]
+        with understood("create_multipart", key):
+            return answer["UploadId"]
 
     async def upload_part(self, key: str, multipart_id: str, number: int, content: Content) -> Part:
         s3 = self._s3
@@ -276,7 +283,8 @@ class S3Bucket:
             PartNumber=number,
         )
         checksum = content.checksum if content.checksum.algorithm in _CHECKSUM_TYPES else None
-        return Part(number, content.size, answer["ETag"], checksum)
+        with understood("upload_part", key):
+            return Part(number, content.size, answer["ETag"], checksum)
 
     async def list_parts(self, key: str, multipart_id: str) -> list[Part]:
         s3 = self._s3
@@ -290,10 +298,11 @@ class S3Bucket:
                 UploadId=multipart_id,
                 PartNumberMarker=marker,
             )
-            for entry in page.get("Parts", ()):
-                part = parse_part(entry)
-                found[part.number] = part
-            if not page.get("IsTruncated"):
+            with understood("list_parts", key):
+                is_last = not page["IsTruncated"]
+                parts = [parse_part(entry) for entry in page.get("Parts", ())]
+            found |= {part.number: part for part in parts}
+            if is_last:
                 return [found[number] for number in sorted(found)]
             following = page.get("NextPartNumberMarker") or max(found, default=0)
             if following <= marker:
@@ -308,7 +317,7 @@ class S3Bucket:
                 entry |= checksum_arguments(part.checksum)
             listed.append(entry)
         s3 = self._s3
-        await s3.ask(
+        answer = await s3.ask(
             "complete_multipart",
             s3.control.complete_multipart_upload,
             timeout_s=self._options.complete_timeout_s,
@@ -316,6 +325,8 @@ class S3Bucket:
             UploadId=multipart_id,
             MultipartUpload={"Parts": listed},
         )
+        with understood("complete_multipart", key):
+            _ = answer["ETag"]
 
     async def abort_multipart(self, key: str, multipart_id: str) -> None:
         s3 = self._s3

@@ -34,7 +34,7 @@ T = TypeVar("T")
 CONTROL_CONNECTIONS = 64
 CREDENTIALS_TIMEOUT_S = 10.0
 CONNECT_TIMEOUT_S = 10.0
-FIRST_BACKOFF_S = 0.1
+FIRST_BACKOFF_S = 0.2
 LONGEST_BACKOFF_S = 5.0
 _ONE_ALLOWANCE = 64 * MIB  # `timeout_s` is for a body of up to so much
 _JOINED = 64 * KIB
@@ -108,18 +108,20 @@ class RequestBody:
         return self._position
 
     async def __aiter__(self) -> AsyncIterator[Chunk]:
-        first = True
+        sent = 0
         try:
             async for chunk in self._content.chunks():
                 # aiohttp slices what it writes; slices of a bytearray are copies.
                 part: Chunk = memoryview(chunk) if isinstance(chunk, bytearray) else chunk
-                if first and len(part) > _JOINED:
+                if not sent and len(part) > _JOINED:
                     # aiohttp joins the headers and the first chunk (Python < 3.12.9).
                     view = memoryview(part)
                     yield view[:KIB]
                     part = view[KIB:]
-                first = False
+                sent += len(chunk)
                 yield part
+            if sent != len(self):
+                raise ValueError(f"the content has {sent} bytes instead of {len(self)}")
         except Exception as exc:
             self.failure = exc  # aiohttp makes a lost connection of it
             raise

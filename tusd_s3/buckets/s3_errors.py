@@ -74,8 +74,8 @@ _MEANING: dict[str, type[StoreError]] = {
 }
 
 # A key that the store could not even have: nothing to be found there, nothing to be deleted.
-_IMPOSSIBLE = dict.fromkeys(
-    ["KeyTooLongError", "KeyTooLong", "XMinioInvalidObjectName"], ObjectMissing
+_IMPOSSIBLE: dict[str, type[StoreError]] = dict.fromkeys(
+    ("KeyTooLongError", "KeyTooLong", "XMinioInvalidObjectName"), ObjectMissing
 )
 
 # The same answer means something else to these operations.

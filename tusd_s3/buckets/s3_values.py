@@ -1,7 +1,8 @@
 """Our values as botocore's arguments, and botocore's answers as our values."""
 
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from tusd_s3.buckets.s3_errors import translated
@@ -13,18 +14,28 @@ _CHECKSUM_FIELD = re.compile(r"Checksum((?:CRC|SHA|XXH)\w+)")
 _CONTENT_RANGE = re.compile(r"bytes \d+-\d+/(\d+)")
 
 
+@contextmanager
+def understood(operation: str, key: str) -> Iterator[None]:
+    """Turn a field that an answer lacks into StoreError: a proxy's 200 is not S3's."""
+    try:
+        yield
+    except KeyError as exc:
+        raise StoreError(operation, key, f"an answer without {exc.args[0]}") from exc
+
+
 class Reader:
     """An answer to GET: the description from its headers, the bytes as they arrive."""
 
     def __init__(self, key: str, answer: Any, *, start: int, end: int | None) -> None:
         self._key = key
-        self._body = answer["Body"]
-        self._expected: int = answer["ContentLength"]
-        total = _CONTENT_RANGE.fullmatch(answer.get("ContentRange", ""))
-        size = int(total[1]) if total else self._expected
-        if not total and (start or (end is not None and size > end)):
-            raise StoreError("get", key, "the range was ignored")
-        self.stat = parse_stat(key, answer, size=size)
+        with understood("get", key):
+            self._body = answer["Body"]
+            self._expected: int = answer["ContentLength"]
+            total = _CONTENT_RANGE.fullmatch(answer.get("ContentRange", ""))
+            size = int(total[1]) if total else self._expected
+            if not total and (start or (end is not None and size > end)):
+                raise StoreError("get", key, "the range was ignored")
+            self.stat = parse_stat(key, answer, size=size)
 
     async def chunks(self) -> AsyncIterator[Chunk]:
         received = 0
@@ -45,6 +56,13 @@ def parse_stat(key: str, answer: Any, *, size: int) -> ObjectStat:
         metadata={name.lower(): value for name, value in answer.get("Metadata", {}).items()},
     )
     return ObjectStat(key, size, answer["ETag"], answer["LastModified"].timestamp(), headers)
+
+
+def parse_entry(entry: Mapping[str, Any]) -> ObjectStat:
+    """Return an object as ListObjectsV2 shows it."""
+    return ObjectStat(
+        entry["Key"], entry["Size"], entry.get("ETag", ""), entry["LastModified"].timestamp()
+    )
 
 
 def parse_part(entry: Mapping[str, Any]) -> Part:

@@ -81,6 +81,8 @@ class Spool:
             raise OutOfRoom
         deadline = time.monotonic() + self._wait_s
         while size > self.disk_free:
+            if asker.evicted:  # others wait for it to go
+                raise OutOfRoom
             asker.waiting = True
             try:
                 self._evict_unless_sending()
@@ -238,12 +240,14 @@ class PartBuffer:
                 "w+b", buffering=0, dir=self._spool.directory
             )
         except OSError as exc:
+            self._refund_disk(self.size)
             raise OutOfRoom from exc
         try:
             for chunk in self._chunks:
                 await _write_all(file, chunk)
         except OSError as exc:
             await file.close()
+            self._refund_disk(self.size)
             raise OutOfRoom from exc
         self._file = file
         self._chunks.clear()
@@ -256,11 +260,16 @@ class PartBuffer:
             await file.seek(self.size)  # what a failed write left behind does not count
             await _write_all(file, data)
         except OSError as exc:
+            self._refund_disk(len(data))
             raise OutOfRoom from exc
 
     async def _take_disk(self, size: int) -> None:
         await self._spool.take_disk(size, self)
         self._disk += size
+
+    def _refund_disk(self, size: int) -> None:
+        self._disk -= size
+        self._spool.refund(0, size)
 
 
 async def _write_all(file: AsyncFileIO, data: bytes) -> None:

@@ -2,7 +2,7 @@
 
 Everything that no rule is for goes to the store and back as it is, so that one answer can be
 made to fail in the middle of an otherwise real conversation. No time is waited for: a request
-that is left without an answer says so by an event.
+that is left without an answer says so, and says so again when its client hangs up.
 """
 
 import asyncio
@@ -31,8 +31,8 @@ class Front:
     headers: list[dict[str, str]] = field(default_factory=list)
     rules: dict[str, list[Answer]] = field(default_factory=dict)
     always: dict[str, Answer] = field(default_factory=dict)
-    unanswered: asyncio.Event = field(default_factory=asyncio.Event)
-    hung_up: asyncio.Event = field(default_factory=asyncio.Event)
+    unanswered: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(0))
+    hung_up: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(0))
     server: web.Server | None = None
     store: aiohttp.ClientSession | None = None
 
@@ -41,6 +41,12 @@ class Front:
         """How many clients are connected now."""
         assert self.server is not None
         return len(self.server.connections)
+
+    async def no_connection_left(self) -> None:
+        """Wait until every client has closed its connections."""
+        async with asyncio.timeout(5):
+            while self.connections:
+                await asyncio.sleep(0.01)  # the server has no event for it
 
     def answer(self, operation: str, *answers: Answer) -> None:
         """Answer the next requests of an operation so, one each."""
@@ -115,11 +121,11 @@ def reply(status: int, text: str, content_type: str = "application/xml") -> Answ
 
 async def no_answer(front: Front, _request: web.Request) -> web.StreamResponse:
     """Never answer; notice that the client hangs up."""
-    front.unanswered.set()
+    front.unanswered.release()
     try:
         await asyncio.Event().wait()
     finally:
-        front.hung_up.set()
+        front.hung_up.release()
     raise AssertionError
 
 

@@ -158,6 +158,19 @@ def test_long_uploads_get_larger_parts() -> None:
     assert choose_part_size(5 * TIB, S3) < GIB
 
 
+@given(grid=grids, length=st.none() | st.integers(0, 5000))
+def test_the_last_part_holds_the_last_byte(grid: Grid, length: int | None) -> None:
+    """The highest number that a part, and so a tail, of this upload can have."""
+    assume(grid.first_number <= grid.max_parts)
+    last = grid.last_number(length)
+
+    if length is None:
+        assert last == grid.max_parts
+    else:
+        assert grid.size(last + 1, length) == 0
+        assert last < grid.first_number or grid.size(last, length) > 0
+
+
 # -- in `.info` ----------------------------------------------------------------------------------
 
 
@@ -167,8 +180,11 @@ def test_grids_survive_the_way_there_and_back(grid: Grid) -> None:
     assert Grid.from_json(grid.to_json()) == grid
 
 
-@given(grid=grids, name=st.sampled_from(["PartSize", "Growth", "Largest", "MaxParts"]),
-       value=st.integers(max_value=0) | st.none() | st.just("x"))  # fmt: skip
+@given(
+    grid=grids,
+    name=st.sampled_from(["PartSize", "Growth", "Largest", "FirstNumber"]),
+    value=st.integers(max_value=0) | st.none() | st.just("x"),
+)
 def test_a_grid_of_nothing_is_refused(grid: Grid, name: str, value: object) -> None:
     """It would make every offset wrong."""
     with pytest.raises((TypeError, ValueError)):
@@ -282,7 +298,7 @@ tusds_parts = st.lists(st.integers(1, 30), max_size=12).flatmap(
 @given(parts=tusds_parts, left=st.none() | st.integers(0, 500))
 def test_the_contiguous_parts_of_tusd_are_the_base(parts: list[Part], left: int | None) -> None:
     """Ours are numbered behind all of them, so nothing behind a gap is ever taken for ours."""
-    prefix = []
+    prefix: list[Part] = []
     for found in parts:
         if found.number != len(prefix) + 1:
             break
@@ -314,10 +330,16 @@ def test_an_adopted_upload_is_tiled_to_its_end(parts: list[Part], left: int) -> 
     assert ledger.has_own_parts
 
 
-def test_no_part_numbers_left_is_too_large() -> None:
-    """Tusd may have used them up; bytes that are missing have no place."""
-    with pytest.raises(MaxSizeExceeded):
-        adopt_grid([part(1, 5), part(40, 5)], 100, SMALL)
+@pytest.mark.parametrize("last", [40, 39])
+def test_where_the_rest_does_not_fit_nothing_can_be_added(last: int) -> None:
+    """Tusd may have used the numbers up: the upload can be looked at and deleted."""
+    parts = [part(1, 5), part(last, 5)]
+    grid = adopt_grid(parts, 500, SMALL)
+    ledger = Ledger(grid, parts, 500)
+
+    assert (ledger.prefix_bytes, ledger.counted()) == (5, parts[:1])
+    assert grid.size(ledger.next_number, 500) == 0
+    assert grid.capacity < 500
 
 
 def test_an_upload_whose_every_byte_tusd_stored_needs_no_more_numbers() -> None:

@@ -1,5 +1,6 @@
 """An `UploadStore` in memory that fails when told to, and a server around it."""
 
+import asyncio
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -50,6 +51,7 @@ class FakeStore:
             download chunks``. ``append`` stores what came before it fails.
         shorten: bytes that downloads miss at their end.
         calls: operations in the order they were called.
+        grown: set once bytes were stored.
     """
 
     infos: dict[str, UploadInfo] = field(default_factory=dict)
@@ -58,6 +60,7 @@ class FakeStore:
     fail: dict[str, Exception] = field(default_factory=dict)
     shorten: int = 0
     calls: list[str] = field(default_factory=list)
+    grown: asyncio.Event = field(default_factory=asyncio.Event)
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def call(self, operation: str) -> None:
@@ -138,6 +141,7 @@ class FakeHeld:
         while data := await body.read():
             self.store.contents[self.upload_id] += data
             self._set(offset=self.info.offset + len(data))
+            self.store.grown.set()
         if "append" in self.store.fail:
             raise self.store.fail["append"]
         return await self.finish() if self.info.is_pending else self.info

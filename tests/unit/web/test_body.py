@@ -139,7 +139,7 @@ async def test_stop_wakes_a_waiting_read_at_once() -> None:
 
 
 async def test_stop_before_a_read_hands_out_what_is_there() -> None:
-    """What has arrived is handed out first; a client that goes on sending cannot prevent the end."""
+    """What has arrived comes first; a client that goes on sending cannot prevent the end."""
     stream = make_stream()
     body = make_body(stream)
     stream.feed_data(b"abc")
