@@ -303,6 +303,10 @@ class PartsRefused(StoreError):
     """Complete was refused: a part is missing, too small, or has another ETag or checksum."""
 
 
+class CopyRefused(StoreError):
+    """The bucket cannot copy at all, or not a range like this one: the bytes have to be sent."""
+
+
 class ContentCorrupted(StoreError):
     """The bytes that arrived in the bucket do not have the checksum that was sent."""
 

@@ -176,6 +176,27 @@ class Bucket(Protocol):
         """
         ...
 
+    async def copy_part(
+        self,
+        key: str,
+        multipart_id: str,
+        number: int,
+        source: str,
+        *,
+        start: int,
+        end: int,
+        source_etag: str,
+    ) -> Part:
+        """Store bytes ``start <= i < end`` of the object ``source`` as a part, within the bucket.
+
+        Raises:
+            CopyRefused: the bucket cannot copy, or not a range like this one.
+            ObjectMissing: there is no such source.
+            ConditionFailed: the source does not have the ETag ``source_etag``.
+            MultipartMissing: there is no such multipart upload.
+        """
+        ...
+
     async def list_parts(self, key: str, multipart_id: str) -> list[Part]:
         """Return all parts, over any number of pages, in order of their numbers.
 
@@ -330,6 +351,28 @@ class UploadStore(Protocol):
         """Create an upload that nobody else knows yet (so no lock is needed to append to it).
 
         An upload of zero bytes is finished when this returns.
+        """
+        ...
+
+    def final_id(self, new: NewUpload) -> str:
+        """Return the id that a final upload has: the same for the same request.
+
+        So a client that repeats the request after a lost answer finds what it began.
+        """
+        ...
+
+    async def create_final(self, new: NewUpload) -> UploadInfo:
+        """Record a final upload; its partials have been looked at. `finish` makes its object.
+
+        Doing it again finds the upload that is there.
+        """
+        ...
+
+    async def read_many(self, upload_ids: Sequence[str]) -> list[UploadInfo]:
+        """Read several uploads at once, as `read`.
+
+        Raises:
+            UploadNotFound, UploadGone: one of them is not there.
         """
         ...
 

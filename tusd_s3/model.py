@@ -106,6 +106,7 @@ class NewUpload:
         metadata_raw: the `Upload-Metadata` value as received, None if there was none.
         metadata: the same decoded; a key without a value has ``b""``.
         concat_raw: the `Upload-Concat` value as received, None if there was none.
+        partials: of a final upload: the ids of its partial uploads, in order.
     """
 
     length: int | None
@@ -113,6 +114,7 @@ class NewUpload:
     metadata: Mapping[str, bytes] = field(default_factory=dict)
     kind: Kind = Kind.WHOLE
     concat_raw: str | None = None
+    partials: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +125,8 @@ class UploadInfo:
         1. ``offset`` bytes are durable and contiguous from the beginning.
         2. ``finished`` is true only if the object was seen to exist or `.info` says so.
         3. ``length`` is None while it is deferred; then ``finished`` is false.
+        4. An unfinished final upload has the length of its partials if all are known, and as its
+           offset that length if all are finished, else 0.
     """
 
     id: str

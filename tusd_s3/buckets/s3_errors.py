@@ -133,7 +133,7 @@ def translate(operation: str, key: str, exc: Exception) -> StoreError | None:
         return StoreBusy(operation, key, "no answer in time")
     if isinstance(exc, _NETWORK):
         return StoreBusy(operation, key, str(exc) or type(exc).__name__)
-    if isinstance(exc, BotoCoreError):
+    if isinstance(exc, BotoCoreError | ValueError):  # botocore reads a number that is none
         return StoreError(operation, key, f"{type(exc).__name__}: {exc}")
     return None
 

@@ -8,11 +8,20 @@ once, one minimum part per seam at the most.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from enum import Enum
 
 from tusd_s3.errors import MaxSizeExceeded
 from tusd_s3.model import MIB, Limits
 
 PREFERRED_COPY = 256 * MIB  # bytes; small enough that several copies run side by side
+
+
+class Way(Enum):
+    """Which plan is followed; what a store does not take is found out by trying."""
+
+    COPY = "copy"
+    EQUAL = "equal"  # the store demands parts of one size
+    STREAM = "stream"  # the store cannot copy
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +50,19 @@ class PlannedPart:
     def size(self) -> int:
         """Length in bytes."""
         return sum(r.size for r in self.ranges)
+
+
+def plan_parts(
+    sizes: Sequence[int], limits: Limits, way: Way, *, part_size: int
+) -> list[PlannedPart]:
+    """Plan the parts of a final; ``part_size`` is that of the plans with equal parts.
+
+    Raises:
+        MaxSizeExceeded: more bytes than an object can have, or more parts than there are numbers.
+    """
+    if way is Way.COPY:
+        return plan_assembly(sizes, limits)
+    return plan_equal(sizes, limits, part_size=part_size, copies=way is Way.EQUAL)
 
 
 def plan_assembly(sizes: Sequence[int], limits: Limits) -> list[PlannedPart]:

@@ -22,13 +22,15 @@ from tusd_s3.errors import (
 )
 from tusd_s3.interfaces import Body, Lock
 from tusd_s3.model import ObjectHeaders, UploadInfo
+from tusd_s3.store.assembler import Assembler
 from tusd_s3.store.cache import StateCache
+from tusd_s3.store.depot import Depot
 from tusd_s3.store.grid import Ledger
 from tusd_s3.store.info import Phase, Record, format_record
 from tusd_s3.store.objects import object_headers
 from tusd_s3.store.spool import BytesContent, PartBuffer
 from tusd_s3.store.state import Snapshot, StateReader, is_ours
-from tusd_s3.store.uploader import Depot, Uploader
+from tusd_s3.store.uploader import Uploader
 
 _log = structlog.get_logger()
 
@@ -176,6 +178,12 @@ class Held:
 
     async def _make_object(self) -> None:
         snapshot = self.snapshot
+        if snapshot.partials is not None:
+            assembler = Assembler(
+                self._depot, self._reader, snapshot, self._headers(), self._rewrite
+            )
+            await assembler.make_object()
+            return
         ledger = snapshot.ledger
         assert ledger is not None  # noqa: S101 - only an open upload is not finished
         if snapshot.record.length == 0:
@@ -245,10 +253,13 @@ class Held:
 
     async def _abort(self) -> None:
         """Abort the multipart upload; one that is already gone is fine."""
-        if self.snapshot.id.multipart_id is None:
+        multipart_id = self.snapshot.id.multipart_id
+        if self.snapshot.record.assembly is not None:
+            multipart_id = self.snapshot.record.assembly.multipart_id
+        if multipart_id is None:
             return
         with contextlib.suppress(MultipartMissing):
-            await self._depot.bucket.abort_multipart(self._key, self.snapshot.id.multipart_id)
+            await self._depot.bucket.abort_multipart(self._key, multipart_id)
 
     async def _delete_object(self) -> None:
         """Delete the object if it is ours: somebody else's may have the same key."""

@@ -28,6 +28,14 @@ class Phase(Enum):
     CONFLICT = "conflict"  # a part came twice with different bytes: never to become an object
 
 
+@dataclass(frozen=True, slots=True)
+class Assembly:
+    """How the object of a final upload is being made; recorded before the first part is."""
+
+    multipart_id: str
+    way: str  # `concat.Way`: which of the plans the parts follow
+
+
 class RecordError(ValueError):
     """The record is not one that this version can read."""
 
@@ -43,6 +51,8 @@ class Record:
         checksum: algorithm of the multipart upload, see `Features.checksum`.
         tag: value of the object's `tus-upload-id`; None for tusd's objects, which have none.
         created: seconds since the epoch; 0.0 where tusd did not record it.
+        partials: of a final upload of ours: its partials' ids, in order; None for all others.
+        assembly: of a final upload whose parts are being made.
         rest: the whole record as it was read, for the fields that we do not know.
     """
 
@@ -58,13 +68,15 @@ class Record:
     tag: str | None = None
     created: float = 0.0
     phase: Phase = Phase.OPEN
+    partials: tuple[str, ...] | None = None
+    assembly: Assembly | None = None
     rest: Mapping[str, Any] = field(default_factory=dict)
 
-    def describe(self, offset: int, *, finished: bool) -> UploadInfo:
+    def describe(self, offset: int, length: int | None, *, finished: bool) -> UploadInfo:
         """Return the upload as the protocol sees it."""
         return UploadInfo(
             id=self.id,
-            length=self.length,
+            length=length,
             offset=offset,
             metadata_raw=self.metadata_raw,
             metadata=self.metadata,
@@ -107,6 +119,11 @@ def format_record(record: Record) -> bytes:
         "RawConcat": record.concat_raw,
         "Grid": None if record.grid is None else record.grid.to_json(),
     }
+    if record.assembly is not None:
+        ours["Assembly"] = {
+            "MultipartId": record.assembly.multipart_id,
+            "Way": record.assembly.way,
+        }
     done = record.phase is Phase.FINISHED
     fields = {
         "ID": record.id,
@@ -116,7 +133,9 @@ def format_record(record: Record) -> bytes:
         "MetaData": {k: v.decode("utf-8", "replace") for k, v in record.metadata.items()},
         "IsPartial": record.kind is Kind.PARTIAL,
         "IsFinal": record.kind is Kind.FINAL,
-        "PartialUploads": record.rest.get("PartialUploads"),
+        "PartialUploads": record.rest.get("PartialUploads")
+        if record.partials is None
+        else list(record.partials),
         "Storage": dict(record.storage),
     }
     return json.dumps({**record.rest, **fields, OURS: ours}).encode()
@@ -159,6 +178,8 @@ def parse_record(data: bytes) -> Record:
             tag=_optional_text(ours["Tag"]),
             created=float(ours["Created"]),
             phase=Phase(ours["Phase"]),
+            partials=tuple(map(_text, rest["PartialUploads"])) if rest.get("IsFinal") else None,
+            assembly=_assembly(ours.get("Assembly")),
         )
     except RecordError:
         raise
@@ -188,6 +209,12 @@ def _text(value: object) -> str:
 
 def _optional_text(value: object) -> str | None:
     return None if value is None else _text(value)
+
+
+def _assembly(data: Mapping[str, Any] | None) -> Assembly | None:
+    if data is None:
+        return None
+    return Assembly(multipart_id=_text(data["MultipartId"]), way=_text(data["Way"]))
 
 
 def _kind(rest: Mapping[str, Any]) -> Kind:

@@ -6,6 +6,7 @@ understood is an error.
 """
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -22,11 +23,12 @@ from tusd_s3.interfaces import Bucket
 from tusd_s3.model import Limits, ObjectStat, Part, UploadInfo
 from tusd_s3.store.grid import Ledger, adopt_grid
 from tusd_s3.store.info import Phase, Record, RecordError, parse_record
-from tusd_s3.store.keys import Names, UploadId
+from tusd_s3.store.keys import Names, UploadId, parse_upload_id
 from tusd_s3.store.objects import TAG
 
 _log = structlog.get_logger()
 _MAX_RECORD = 1 << 20  # bytes; no `.info` of ours or of tusd comes near
+_READS_AT_ONCE = 16
 _MAX_READS = 10  # of an upload that changes under every look
 
 
@@ -50,6 +52,7 @@ class Snapshot:
         tail: that of the next part, if it counts.
         object_exists: the finished object was seen or made.
         gone: neither the multipart upload nor an object of ours exists.
+        partials: of an unfinished final upload.
     """
 
     id: UploadId
@@ -59,6 +62,7 @@ class Snapshot:
     tail: Tail | None = None
     object_exists: bool = False
     gone: bool = False
+    partials: tuple[UploadInfo, ...] | None = None
 
     @property
     def offset(self) -> int:
@@ -66,6 +70,8 @@ class Snapshot:
 
         A single object counts when `.info` knows of it: nobody looks for it before.
         """
+        if self.partials is not None and self.record.phase is Phase.OPEN:
+            return (self.length or 0) if all(p.finished for p in self.partials) else 0
         is_multipart = self.id.multipart_id is not None
         if (
             self.ledger is None
@@ -78,13 +84,22 @@ class Snapshot:
         return self.ledger.prefix_bytes
 
     @property
+    def length(self) -> int | None:
+        """Bytes, None while it is not known."""
+        if self.record.length is None and self.partials is not None:
+            lengths = [partial.length for partial in self.partials]
+            return None if None in lengths else sum(filter(None, lengths))
+        return self.record.length
+
+    @property
     def info(self) -> UploadInfo:
         """The upload as the protocol sees it: finished when the record says so.
 
         An object that `.info` does not know of yet leaves the upload pending, so that whoever
         comes next writes it down; otherwise it would be lost when a consumer moves the object.
         """
-        return self.record.describe(self.offset, finished=self.record.phase is Phase.FINISHED)
+        finished = self.record.phase is Phase.FINISHED
+        return self.record.describe(self.offset, self.length, finished=finished)
 
 
 class StateReader:
@@ -144,6 +159,8 @@ class StateReader:
         snapshot = Snapshot(upload_id, record, etag)
         if record.phase is Phase.FINISHED:
             snapshot.object_exists = True
+        elif record.phase is Phase.OPEN and record.partials is not None:
+            await self._with_partials(snapshot, record.partials)
         elif record.phase is Phase.OPEN:
             if parts is None:
                 await self._without_parts(snapshot)
@@ -208,6 +225,32 @@ class StateReader:
         except ObjectMissing:
             return None
         return stat if is_ours(stat, record) and stat.size == record.length else None
+
+    async def _with_partials(self, snapshot: Snapshot, partials: Sequence[str]) -> None:
+        """See how the partials of a final upload stand, unless its object is there already."""
+        if await self.our_object(snapshot.record, snapshot.id) is not None:
+            snapshot.object_exists = True
+            snapshot.partials = ()
+            return
+        try:
+            snapshot.partials = tuple(await self.read_many(partials))
+        except (UploadNotFound, UploadGone):
+            snapshot.gone = True
+
+    async def read_many(self, upload_ids: Sequence[str]) -> list[UploadInfo]:
+        """Read several uploads without their locks, each of them once; see `read_settled`."""
+        reads = asyncio.Semaphore(_READS_AT_ONCE)
+
+        async def read(upload_id: str) -> UploadInfo:
+            async with reads:
+                return (await self.read_settled(parse_upload_id(upload_id))).info
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = {i: group.create_task(read(i)) for i in dict.fromkeys(upload_ids)}
+        except BaseExceptionGroup as failed:
+            raise failed.exceptions[0] from None
+        return [tasks[upload_id].result() for upload_id in upload_ids]
 
     async def _with_parts(self, snapshot: Snapshot, parts: list[Part]) -> None:
         record = snapshot.record

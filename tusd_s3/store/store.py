@@ -32,15 +32,18 @@ The assumption behind all of it: a client that resumes an upload sends the bytes
 """
 
 import asyncio
+import hashlib
+import json
 import secrets
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
 import structlog
 
 from tusd_s3.errors import (
+    ConditionFailed,
     IncompleteUpload,
     ObjectMissing,
     StoreError,
@@ -49,6 +52,7 @@ from tusd_s3.errors import (
 from tusd_s3.interfaces import Body, Bucket, Clock, Lock, ObjectReader
 from tusd_s3.model import Limits, NewUpload, ObjectHeaders, UploadInfo
 from tusd_s3.store.cache import StateCache
+from tusd_s3.store.depot import Depot
 from tusd_s3.store.grid import Ledger, choose_grid
 from tusd_s3.store.held import Held, Memory
 from tusd_s3.store.info import Phase, Record, format_record
@@ -56,7 +60,6 @@ from tusd_s3.store.keys import Names, UploadId, is_multipart_id, parse_upload_id
 from tusd_s3.store.objects import object_headers
 from tusd_s3.store.spool import BytesContent, Spool
 from tusd_s3.store.state import Snapshot, StateReader, is_ours
-from tusd_s3.store.uploader import Depot
 
 _log = structlog.get_logger()
 
@@ -122,6 +125,7 @@ class Store:
             bucket=bucket,
             names=names,
             spool=spool,
+            limits=self._limits,
             slots=asyncio.Semaphore(options.concurrent_parts),
             parts_per_upload=options.parts_per_upload,
         )
@@ -137,7 +141,7 @@ class Store:
             StoreError: the bucket failed; nothing that anybody can see is left.
         """
         object_id = secrets.token_hex(16)
-        tag = f"{object_id}+{secrets.token_hex(8)}"
+        tag = _new_tag(object_id)
         headers, left_out = object_headers(new.metadata, tag)
         if left_out:
             _log.info("metadata not stored with the object", keys=left_out)
@@ -156,11 +160,7 @@ class Store:
             metadata=new.metadata,
             kind=new.kind,
             concat_raw=new.concat_raw,
-            storage={
-                "Type": self._options.storage_type,
-                "Bucket": self._options.storage_bucket,
-                "Key": key,
-            },
+            storage=self._storage(key),
             grid=grid,
             checksum=algorithm,
             tag=tag,
@@ -186,6 +186,13 @@ class Store:
             raise StoreError("create_multipart", key, "an id that cannot be part of a URL")
         return multipart_id
 
+    def _storage(self, key: str) -> dict[str, str]:
+        return {
+            "Type": self._options.storage_type,
+            "Bucket": self._options.storage_bucket,
+            "Key": key,
+        }
+
     async def _write_first_record(self, upload_id: UploadId, record: Record) -> str:
         content = BytesContent(format_record(record), self._bucket.features.checksum)
         return await self._bucket.put(
@@ -203,6 +210,44 @@ class Store:
                 await step
             except StoreError as exc:
                 _log.warning("a creation that failed left something", key=key, error=str(exc))
+
+    # -- concatenate ---------------------------------------------------------------------------
+
+    def final_id(self, new: NewUpload) -> str:
+        """Return the id of a final upload; see `UploadStore.final_id`."""
+        says = json.dumps([new.partials, new.metadata_raw]).encode()
+        return hashlib.sha256(says).hexdigest()[:32]
+
+    async def create_final(self, new: NewUpload) -> UploadInfo:
+        """Record a final upload; see `UploadStore.create_final`.
+
+        Raises:
+            StoreError: the bucket failed.
+        """
+        object_id = self.final_id(new)
+        upload_id = UploadId(object_id, None)
+        record = Record(
+            id=object_id,
+            length=None,
+            metadata_raw=new.metadata_raw,
+            metadata=new.metadata,
+            kind=new.kind,
+            concat_raw=new.concat_raw,
+            storage=self._storage(self._names.object(object_id)),
+            checksum=self._bucket.features.checksum,
+            tag=_new_tag(object_id),
+            created=self._clock(),
+            partials=new.partials,
+        )
+        try:
+            await self._write_first_record(upload_id, record)
+        except ConditionFailed:
+            _log.info("a final upload was asked for again", upload=object_id)
+        return await self.read(object_id)
+
+    async def read_many(self, upload_ids: Sequence[str]) -> list[UploadInfo]:
+        """Read several uploads at once; see `UploadStore.read_many`."""
+        return await self._reader.read_many(upload_ids)
 
     # -- read and open -------------------------------------------------------------------------
 
@@ -259,3 +304,8 @@ class Store:
                 yield reader
         except ObjectMissing:
             raise UploadNotFound("its object was moved away") from None
+
+
+def _new_tag(object_id: str) -> str:
+    """Return a value for `tus-upload-id` that no other upload of the same key has."""
+    return f"{object_id}+{secrets.token_hex(8)}"

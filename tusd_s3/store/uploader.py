@@ -10,7 +10,6 @@ The order of things is what keeps acknowledged bytes safe:
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import structlog
 
@@ -25,29 +24,13 @@ from tusd_s3.errors import (
     StoreError,
     UploadGone,
 )
-from tusd_s3.interfaces import Body, Bucket
+from tusd_s3.interfaces import Body
 from tusd_s3.model import Ended, ObjectHeaders
-from tusd_s3.store.keys import Names
-from tusd_s3.store.spool import BufferContent, PartBuffer, Spool
+from tusd_s3.store.depot import Depot
+from tusd_s3.store.spool import BufferContent, PartBuffer
 from tusd_s3.store.state import Snapshot, Tail
 
 _log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Depot:
-    """What every upload of a process shares.
-
-    Attributes:
-        slots: permits to send a part, process-wide, given in order of arrival.
-        parts_per_upload: how many parts of one upload may be on their way or waiting for a slot.
-    """
-
-    bucket: Bucket
-    names: Names
-    spool: Spool
-    slots: asyncio.Semaphore
-    parts_per_upload: int
 
 
 class Uploader:

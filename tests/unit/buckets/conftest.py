@@ -1,11 +1,11 @@
 """Buckets behind a front that can be told to misbehave."""
 
+import uuid
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
 
-from tests.conftest import BucketPlace
 from tests.servers import S3Server
 from tests.unit.buckets.s3_front import Front, front_of
 from tusd_s3.buckets.s3 import S3Bucket, S3Options
@@ -21,6 +21,14 @@ def aws(moto: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_ENDPOINT_URL_S3")
 
 
+@pytest.fixture(scope="session")
+def bucket_name(moto: S3Server) -> str:
+    """A bucket for all tests of this folder: they do not look at each other's keys."""
+    name = f"b-{uuid.uuid4().hex}"
+    moto.create_bucket(name)
+    return name
+
+
 @pytest.fixture
 async def front(moto: S3Server) -> AsyncIterator[Front]:
     """A front before moto."""
@@ -29,16 +37,12 @@ async def front(moto: S3Server) -> AsyncIterator[Front]:
 
 
 @pytest.fixture
-async def make_bucket(
-    aws: None, front: Front, bucket_factory: Callable[[str], BucketPlace]
-) -> AsyncIterator[MakeBucket]:
+async def make_bucket(aws: None, front: Front, bucket_name: str) -> AsyncIterator[MakeBucket]:
     """Return a function that makes an S3Bucket behind the front, with these options."""
     made: list[S3Bucket] = []
 
     def make(**options: Any) -> S3Bucket:
-        given = {"endpoint": front.url, "attempts": 2, "scratch_prefix": "meta/", **options}
-        if "bucket" not in given:
-            given["bucket"] = bucket_factory("moto").name
+        given = {"bucket": bucket_name, "endpoint": front.url, "attempts": 2, **options}
         made.append(S3Bucket(S3Options(**given)))
         return made[-1]
 

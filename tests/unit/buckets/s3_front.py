@@ -6,6 +6,7 @@ that is left without an answer says so, and says so again when its client hangs 
 """
 
 import asyncio
+import io
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -45,8 +46,8 @@ class Front:
     async def no_connection_left(self) -> None:
         """Wait until every client has closed its connections."""
         async with asyncio.timeout(5):
-            while self.connections:
-                await asyncio.sleep(0.01)  # the server has no event for it
+            while self.connections:  # noqa: ASYNC110  (aiohttp has no event for it)
+                await asyncio.sleep(0.01)
 
     def answer(self, operation: str, *answers: Answer) -> None:
         """Answer the next requests of an operation so, one each."""
@@ -72,7 +73,7 @@ class Front:
             if name.lower() not in _HOP and not re.fullmatch(without, name.lower())
         }
         url = yarl.URL(self.endpoint + request.raw_path, encoded=True)
-        body = await request.read()
+        body = io.BytesIO(await request.read()) if request.body_exists else None
         async with self.store.request(request.method, url, headers=headers, data=body) as answer:
             kept = {n: v for n, v in answer.headers.items() if n.lower() not in _HOP}
             return web.Response(status=answer.status, headers=kept, body=await answer.read())
@@ -119,8 +120,9 @@ def reply(status: int, text: str, content_type: str = "application/xml") -> Answ
     return answer
 
 
-async def no_answer(front: Front, _request: web.Request) -> web.StreamResponse:
-    """Never answer; notice that the client hangs up."""
+async def no_answer(front: Front, request: web.Request) -> web.StreamResponse:
+    """Never answer; notice that the client hangs up (which takes reading what it sends)."""
+    await request.read()
     front.unanswered.release()
     try:
         await asyncio.Event().wait()

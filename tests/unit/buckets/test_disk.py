@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +31,7 @@ from tusd_s3.buckets import disk_files
 from tusd_s3.buckets.disk import DiskBucket
 from tusd_s3.buckets.disk_files import Temporary, translated
 from tusd_s3.buckets.disk_names import is_key
+from tusd_s3.buckets.disk_reader import OpenFile
 from tusd_s3.errors import (
     ConditionFailed,
     ConfigError,
@@ -511,6 +513,77 @@ class TestNeighbours:
         assert files(folder, "tmp") == []
         await bucket.close()
 
+    async def test_what_can_be_deleted_is_deleted(self, folder: Path) -> None:
+        """A key that cannot be deleted is an error, after the others were."""
+        bucket = DiskBucket(folder, timeout_s=0.4)
+        await bucket.start()
+        for key in ("held", "free"):
+            await put(bucket, key, b"x")
+
+        with bucket._folder.lock("held"), pytest.raises(StoreBusy, match="held"):
+            await bucket.delete(["held", "free"])
+
+        assert await list_keys(bucket) == ["held"]
+        await bucket.close()
+
+    async def test_a_disk_that_hangs_does_not_hang_its_caller(self, folder: Path) -> None:
+        """A step that does not end is given up after the limit."""
+        bucket = DiskBucket(folder, timeout_s=0.2)
+        await bucket.start()
+        disk_is_back = threading.Event()
+
+        with pytest.raises(StoreBusy, match="too long"):
+            await bucket._run("head", "key", disk_is_back.wait)
+
+        disk_is_back.set()
+        await bucket.close()
+
+    def test_a_discarded_file_takes_no_more_bytes(self, tmp_path: Path) -> None:
+        """A thread that goes on after its task was cancelled writes nothing any more."""
+        unused, used = Temporary(tmp_path / "unused"), Temporary(tmp_path / "used")
+        used.append([b"x"])
+
+        for file in (unused, used):
+            file.discard()
+            file.discard()
+            with pytest.raises(OSError, match="discarded"):
+                file.append([b"y"])
+
+        assert list(tmp_path.iterdir()) == []
+
+    def test_a_file_opened_too_late_is_closed(self, tmp_path: Path) -> None:
+        """A descriptor that arrives after its reader has gone does not stay open."""
+        (tmp_path / "file").write_bytes(b"x")
+        fd = os.open(tmp_path / "file", os.O_RDONLY)
+        file = OpenFile()
+        file.close()
+
+        with pytest.raises(OSError, match="closed"):
+            file.adopt(fd)
+        with pytest.raises(OSError, match="closed"):
+            file.read_at(0, 1)
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(fd)
+
+    def test_times_are_strictly_newer_where_the_file_system_rounds_them(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """With times of two seconds' grain two versions still differ."""
+        grain = 2 * 10**9
+        exactly = os.utime
+
+        def rounded(fd: int, *, ns: tuple[int, int]) -> None:
+            exactly(fd, ns=(ns[0] // grain * grain, ns[1] // grain * grain))
+
+        monkeypatch.setattr(os, "utime", rounded)
+        file = Temporary(tmp_path / "file")
+
+        first = file.stamp_newer_than(0).st_mtime_ns
+        second = file.stamp_newer_than(first).st_mtime_ns
+        file.discard()
+
+        assert second > first
+
     async def test_deleting_and_writing_in_one_folder_at_once(self, bucket: DiskBucket) -> None:
         """A folder that is pruned at the moment somebody writes into it is made again."""
 
@@ -629,13 +702,19 @@ class TestMultipart:
         assert await bucket.list_parts("key", multipart_id) == [part]
         await bucket.close()
 
-    @pytest.mark.parametrize("has_kernel_copy", [True, False])
+    @pytest.mark.parametrize("kernel", ["copies", "refuses", "cannot"])
     def test_bytes_are_copied_with_and_without_the_kernels_help(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_kernel_copy: bool
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kernel: str
     ) -> None:
-        """Where `copy_file_range` does not exist, the bytes are the same."""
-        if not has_kernel_copy:
+        """Where `copy_file_range` is missing, or does not work between files, nothing differs."""
+
+        def refuse(*_args: object, **_kwargs: object) -> int:
+            raise OSError(errno.EXDEV, "another file system")
+
+        if kernel == "cannot":
             monkeypatch.delattr(os, "copy_file_range")
+        elif kernel == "refuses":
+            monkeypatch.setattr(os, "copy_file_range", refuse)
         data = random_bytes(2 * MIB + 5)
         (tmp_path / "source").write_bytes(data)
         source = os.open(tmp_path / "source", os.O_RDONLY)
