@@ -21,6 +21,7 @@ check: $(VENV)/.check  ## formatting, lint, types, layers
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/mypy examples
 	$(BIN)/lint-imports
 
 clean:  ## remove the environment and what tools left behind

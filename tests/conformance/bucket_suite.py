@@ -788,3 +788,80 @@ class MultipartEndSuite:
         with pytest.raises(MultipartMissing):
             await bucket.complete_multipart("key", unknown, [part])
         assert await bucket.list_parts("key", real) == [part]
+
+
+class CopySuite:
+    """`copy_part`."""
+
+    async def test_a_range_of_an_object_becomes_a_part(self, bucket: Bucket) -> None:
+        """Copied and uploaded parts are listed alike and are assembled together."""
+        size = bucket.limits.min_part
+        data = random_bytes(2 * size + 10)
+        key, source = "new object+1", "a source%20 with+odd&name"
+        etag = await put(bucket, source, data)
+        multipart_id = await create(bucket, key, HEADERS)
+
+        copied = await bucket.copy_part(
+            key, multipart_id, 1, source, start=7, end=7 + size, source_etag=etag
+        )
+        uploaded = await upload(bucket, key, multipart_id, 2, b"the end")
+        listed = await bucket.list_parts(key, multipart_id)
+        await bucket.complete_multipart(key, multipart_id, listed)
+
+        assert (copied.number, copied.size) == (1, size)
+        assert [(part.number, part.size) for part in listed] == [(1, size), (2, 7)]
+        assert listed[0].etag == copied.etag
+        assert listed[1] == uploaded
+        assert await read(bucket, key) == data[7 : 7 + size] + b"the end"
+        assert (await bucket.head(key)).headers == HEADERS
+        assert await read(bucket, source) == data
+
+    async def test_a_whole_object_becomes_a_part(self, bucket: Bucket) -> None:
+        """The part that was answered is enough for Complete."""
+        data = random_bytes(bucket.limits.min_part + 1)
+        etag = await put(bucket, "source", data)
+        multipart_id = await create(bucket, "key")
+
+        part = await bucket.copy_part(
+            "key", multipart_id, 1, "source", start=0, end=len(data), source_etag=etag
+        )
+        await bucket.complete_multipart("key", multipart_id, [part])
+
+        assert await read(bucket, "key") == data
+
+    async def test_only_the_version_that_was_meant_is_copied(self, bucket: Bucket) -> None:
+        """A source that was replaced is refused, and no part appears."""
+        data = random_bytes(bucket.limits.min_part)
+        old = await put(bucket, "source", data)
+        await put(bucket, "source", data[::-1])
+        multipart_id = await create(bucket, "key")
+
+        with pytest.raises(ConditionFailed):
+            await bucket.copy_part(
+                "key", multipart_id, 1, "source", start=0, end=len(data), source_etag=old
+            )
+
+        assert await bucket.list_parts("key", multipart_id) == []
+
+    async def test_a_missing_source_is_missing(self, bucket: Bucket) -> None:
+        """It is the source that is missing, not the multipart upload."""
+        multipart_id = await create(bucket, "key")
+
+        with pytest.raises(ObjectMissing):
+            await bucket.copy_part(
+                "key", multipart_id, 1, "source", start=0, end=1, source_etag=STALE_ETAG
+            )
+
+        assert await bucket.list_parts("key", multipart_id) == []
+
+    async def test_nothing_is_copied_into_what_is_gone(self, bucket: Bucket) -> None:
+        """An aborted multipart upload takes no copies."""
+        data = random_bytes(bucket.limits.min_part)
+        etag = await put(bucket, "source", data)
+        multipart_id = await create(bucket, "key")
+        await bucket.abort_multipart("key", multipart_id)
+
+        with pytest.raises(MultipartMissing):
+            await bucket.copy_part(
+                "key", multipart_id, 1, "source", start=0, end=len(data), source_etag=etag
+            )

@@ -237,6 +237,24 @@ class FaultyBucket:
         _raise(late)
         return stored
 
+    async def copy_part(
+        self,
+        key: str,
+        multipart_id: str,
+        number: int,
+        source: str,
+        *,
+        start: int,
+        end: int,
+        source_etag: str,
+    ) -> Part:
+        late = await self._before("copy_part", key, number=number)
+        stored = await self._inner.copy_part(
+            key, multipart_id, number, source, start=start, end=end, source_etag=source_etag
+        )
+        _raise(late)
+        return stored
+
     async def list_parts(self, key: str, multipart_id: str) -> list[Part]:
         late = await self._before("list_parts", key)
         parts = await self._inner.list_parts(key, multipart_id)

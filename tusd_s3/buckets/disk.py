@@ -13,13 +13,13 @@ from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
-from tusd_s3.buckets.disk_files import Incoming, translated
+from tusd_s3.buckets.disk_files import COPY_STEP, Incoming, translated
 from tusd_s3.buckets.disk_folder import Folder
 from tusd_s3.buckets.disk_multipart import MultipartFolder, Record
 from tusd_s3.buckets.disk_names import walk
-from tusd_s3.buckets.disk_reader import READ_STEP, DiskReader, OpenFile
-from tusd_s3.digests import ALGORITHMS
-from tusd_s3.errors import ConditionFailed, ConfigError, StoreBusy, StoreError
+from tusd_s3.buckets.disk_reader import READ_STEP, DiskReader, OpenFile, copy_with_digest
+from tusd_s3.digests import ALGORITHMS, Digest
+from tusd_s3.errors import ConditionFailed, ConfigError, CopyRefused, StoreBusy, StoreError
 from tusd_s3.interfaces import Chunk, Content
 from tusd_s3.model import MIB, Features, Limits, ObjectHeaders, ObjectStat, Part
 
@@ -166,20 +166,60 @@ class DiskBucket:
 
     async def upload_part(self, key: str, multipart_id: str, number: int, content: Content) -> Part:
         checksum = content.checksum
-        check = partial(
-            self._multiparts.check_part,
-            key,
-            multipart_id,
-            number,
-            size=content.size,
-            algorithm=checksum.algorithm,
-        )
+
+        def check() -> None:
+            record = self._multiparts.check_part(
+                "upload_part", key, multipart_id, number, size=content.size
+            )
+            if checksum.algorithm != record.algorithm:
+                reason = f"its parts have {record.algorithm} checksums"
+                raise StoreError("upload_part", key, reason)
 
         def finish(incoming: Incoming) -> Part:
             incoming.verify("upload_part", key)
             return self._multiparts.store_part(key, multipart_id, number, incoming.file, checksum)
 
         return await self._receive("upload_part", key, content, begin=check, finish=finish)
+
+    async def copy_part(
+        self,
+        key: str,
+        multipart_id: str,
+        number: int,
+        source: str,
+        *,
+        start: int,
+        end: int,
+        source_etag: str,
+    ) -> Part:
+        run = partial(self._run, "copy_part", key)
+        file = self._folder.workspace.temporary()
+        original = OpenFile()
+
+        def begin() -> Digest:
+            record = self._multiparts.check_part(
+                "copy_part", key, multipart_id, number, size=end - start
+            )
+            fd, stat = self._folder.open_object("copy_part", source)
+            original.adopt(fd)
+            if stat.etag != source_etag:
+                raise ConditionFailed("copy_part", source, "is another version")
+            if not 0 <= start < end <= stat.size:
+                raise CopyRefused("copy_part", source, f"{start}..{end} of {stat.size} bytes")
+            return Digest(record.algorithm)
+
+        try:
+            digest = await run(begin)
+            for at in range(start, end, COPY_STEP):
+                stop = min(at + COPY_STEP, end)
+                await run(copy_with_digest, original, file, digest, at, stop)
+            return await run(
+                self._multiparts.store_part, key, multipart_id, number, file, digest.checksum
+            )
+        finally:
+            await self._clean_up(original.close)
+            if not file.ended:
+                await self._clean_up(file.discard)
 
     async def list_parts(self, key: str, multipart_id: str) -> list[Part]:
         return await self._run(

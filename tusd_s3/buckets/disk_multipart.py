@@ -85,21 +85,20 @@ class MultipartFolder:
         return Record(key, parse_headers(text["headers"]), text["algorithm"])
 
     def check_part(
-        self, key: str, multipart_id: str, number: int, *, size: int, algorithm: str
-    ) -> None:
-        """See that a part may be stored.
+        self, operation: str, key: str, multipart_id: str, number: int, *, size: int
+    ) -> Record:
+        """See that a part of this size may be stored, and return what it is for.
 
         Raises:
             MultipartMissing: there is no such multipart upload.
-            StoreError: its number, size or checksum algorithm is out of bounds.
+            StoreError: its number or size is out of bounds.
         """
-        record = self.read("upload_part", key, multipart_id)
+        record = self.read(operation, key, multipart_id)
         if not 1 <= number <= self._limits.max_parts:
-            raise StoreError("upload_part", key, f"no part can have the number {number}")
+            raise StoreError(operation, key, f"no part can have the number {number}")
         if size > self._limits.max_part:
-            raise StoreError("upload_part", key, f"a part cannot have {size} bytes")
-        if algorithm != record.algorithm:
-            raise StoreError("upload_part", key, f"its parts have {record.algorithm} checksums")
+            raise StoreError(operation, key, f"a part cannot have {size} bytes")
+        return record
 
     def store_part(
         self, key: str, multipart_id: str, number: int, file: Temporary, checksum: Checksum

@@ -6,6 +6,8 @@ import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Protocol, TypeVar
 
+from tusd_s3.buckets.disk_files import Temporary
+from tusd_s3.digests import Digest
 from tusd_s3.errors import StoreBusy
 from tusd_s3.interfaces import Chunk
 from tusd_s3.model import MIB, ObjectStat
@@ -48,6 +50,26 @@ class OpenFile:
             if self._fd is not None:
                 os.close(self._fd)
                 self._fd = None
+
+
+def copy_with_digest(
+    source: OpenFile, target: Temporary, digest: Digest, start: int, end: int
+) -> None:
+    """Append bytes ``start <= i < end`` to a file and take them into a checksum.
+
+    They have to be read for the checksum anyway, so the kernel's copying would gain nothing.
+
+    Raises:
+        OSError: EIO if the source ends too early.
+    """
+    at = start
+    while at < end:
+        data = source.read_at(at, min(READ_STEP, end - at))
+        if not data:
+            raise OSError(errno.EIO, "file is shorter than it was")
+        digest.update(data)
+        target.append([data])
+        at += len(data)
 
 
 class Run(Protocol):

@@ -51,11 +51,15 @@ class S3Bucket:
 
     def __init__(self, options: S3Options) -> None:
         self._options = options
-        self._name = options.bucket
         self._connection: Connection | None = None
         self._features: Features | None = None
         self._denied_means_missing = False
         self._deletes_many = True
+
+    @property
+    def name(self) -> str:
+        """The bucket's name."""
+        return self._options.bucket
 
     @property
     def limits(self) -> Limits:
@@ -78,11 +82,11 @@ class S3Bucket:
             self._features = await probe.find_features(self, self._options.scratch_prefix)
         except StoreError as exc:
             await self.close()
-            raise s3_errors.explain(exc, self._name, self._options.place) from exc
+            raise s3_errors.explain(exc, self.name, self._options.place) from exc
         except TimeoutError as exc:
             await self.close()
             late = StoreBusy("start", "", f"{self._options.control_timeout_s:g} s without answer")
-            raise s3_errors.explain(late, self._name, self._options.place) from exc
+            raise s3_errors.explain(late, self.name, self._options.place) from exc
         except BaseException:
             await self.close()
             raise
@@ -99,7 +103,7 @@ class S3Bucket:
             _log.warning(
                 "this account may not list the bucket, so S3 does not tell a missing key from a "
                 "forbidden one: allow s3:ListBucket on the bucket",
-                bucket=self._name,
+                bucket=self.name,
             )
 
     async def close(self) -> None:

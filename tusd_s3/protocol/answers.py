@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from tusd_s3.errors import TusError
-from tusd_s3.model import UploadInfo
+from tusd_s3.model import Kind, UploadInfo
 from tusd_s3.protocol.headers import METHODS, TUS_VERSION
 from tusd_s3.protocol.metadata import content_type_of, filename_of, format_disposition
 from tusd_s3.protocol.rules import Terms, serves_inline
@@ -88,16 +88,21 @@ def created(info: UploadInfo, location: str, *, with_body: bool) -> Answer:
 
 
 def described(info: UploadInfo) -> Answer:
-    """Answer HEAD. The metadata is what the client sent, byte for byte."""
-    headers = {
-        **COMMON_HEADERS,
-        "Cache-Control": "no-store",
-        "Upload-Offset": str(info.offset),
-    }
-    if info.length is None:
-        headers["Upload-Defer-Length"] = "1"
-    else:
+    """Answer HEAD. Metadata and `Upload-Concat` are what the client sent, byte for byte.
+
+    A final upload has an offset when its object exists, and its length as soon as those of all
+    its partials are known (CAT-17, CAT-18, CAT-20).
+    """
+    headers = {**COMMON_HEADERS, "Cache-Control": "no-store"}
+    is_final = info.kind is Kind.FINAL
+    if info.finished or not is_final:
+        headers["Upload-Offset"] = str(info.offset)
+    if info.length is not None:
         headers["Upload-Length"] = str(info.length)
+    elif not is_final:
+        headers["Upload-Defer-Length"] = "1"
+    if info.concat_raw is not None:
+        headers["Upload-Concat"] = info.concat_raw
     if info.metadata_raw is not None:
         headers["Upload-Metadata"] = info.metadata_raw
     return Answer(200, headers)

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from tusd_s3.errors import (
     BadRequest,
+    InvalidConcat,
     InvalidContentEncoding,
     InvalidContentType,
     InvalidDeferLength,
@@ -18,11 +19,13 @@ from tusd_s3.errors import (
     InvalidOffset,
     InvalidUploadLength,
     MethodNotAllowed,
-    NotImplementedHere,
+    ModifyFinal,
     RangeNotSatisfiable,
     TusError,
     UnsupportedVersion,
 )
+from tusd_s3.model import Kind
+from tusd_s3.protocol.concat import Concat, parse_concat
 from tusd_s3.protocol.metadata import parse_metadata
 
 TUS_VERSION = "1.0.0"
@@ -52,6 +55,7 @@ class Creation:
         metadata: the same decoded.
         has_body: whether bytes of the upload come with the request (creation-with-upload).
         body_length: how many, None if there are none or their number was not announced.
+        concat: what the upload is to others, None if it stands for itself.
     """
 
     length: int | None
@@ -59,6 +63,7 @@ class Creation:
     metadata: Mapping[str, bytes]
     has_body: bool
     body_length: int | None
+    concat: Concat | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,17 +133,23 @@ def parse_creation(headers: HeaderSource, *, has_body: bool) -> Creation:
     sending them.
 
     Raises:
-        NotImplementedHere: `Upload-Concat`, which must not be taken for an ordinary upload.
+        InvalidConcat: `Upload-Concat` is malformed.
+        ModifyFinal: a final upload comes with a body.
         InvalidContentType, InvalidContentEncoding: the body is not plain bytes of the upload.
         InvalidUploadLength, InvalidDeferLength: neither or both lengths, or a malformed one.
         InvalidMetadata: `Upload-Metadata` is malformed.
         BadRequest: another header is malformed or contradicts itself.
     """
-    if headers.getall("Upload-Concat", ()):
-        raise NotImplementedHere("concatenation")
+    raw_concat = _single(headers, "Upload-Concat", InvalidConcat)
+    concat = None if raw_concat is None else parse_concat(raw_concat)
+    is_final = concat is not None and concat.kind is Kind.FINAL
+    if is_final and has_body:
+        raise ModifyFinal
     if has_body:
         _check_content(headers)
-    length = _parse_new_length(headers)
+    if is_final:
+        _check_no_length(headers)
+    length = None if is_final else _parse_new_length(headers)
     raw = _single(headers, "Upload-Metadata", InvalidMetadata) or ""
     return Creation(
         length=length,
@@ -146,6 +157,7 @@ def parse_creation(headers: HeaderSource, *, has_body: bool) -> Creation:
         metadata=parse_metadata(raw),
         has_body=has_body,
         body_length=_parse_body_length(headers) if has_body else None,
+        concat=concat,
     )
 
 
@@ -242,6 +254,13 @@ def _parse_new_length(headers: HeaderSource) -> int | None:
     if deferred != "1":
         raise InvalidDeferLength("the only value of Upload-Defer-Length is 1")
     return None
+
+
+def _check_no_length(headers: HeaderSource) -> None:
+    """See that a final upload says no length: it is the sum of its partials' (CAT-08)."""
+    for name in ("Upload-Length", "Upload-Defer-Length"):
+        if headers.getall(name, ()):
+            raise InvalidUploadLength(f"a final upload has no {name}")
 
 
 def _parse_body_length(headers: HeaderSource) -> int | None:

@@ -3,15 +3,18 @@
 The order of the checks is part of the protocol: clients act on the first thing that is wrong.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tusd_s3.errors import (
     IncompleteUpload,
+    InvalidConcat,
     InvalidUploadLength,
     MaxSizeExceeded,
     MethodNotAllowed,
     MismatchedOffset,
     ModifyFinal,
+    NotImplementedHere,
     UploadSizeExceeded,
 )
 from tusd_s3.model import Kind, NewUpload, UploadInfo
@@ -35,11 +38,13 @@ class Terms:
     Attributes:
         max_size: bytes of the longest upload that is accepted, None for any.
         termination: whether clients may delete uploads.
+        concatenation: whether uploads may be joined.
         download: whether finished uploads may be fetched.
     """
 
     max_size: int | None = None
     termination: bool = True
+    concatenation: bool = True
     download: bool = True
 
     @property
@@ -49,6 +54,7 @@ class Terms:
             "creation",
             "creation-with-upload",
             *(("termination",) if self.termination else ()),
+            *(("concatenation", "concatenation-unfinished") if self.concatenation else ()),
             "creation-defer-length",
         )
 
@@ -91,14 +97,35 @@ def decide_create(asked: Creation, terms: Terms) -> CreatePlan:
     Raises:
         MaxSizeExceeded: it is longer than the server takes, or is deferred and its first bytes
             are already more than that.
+        NotImplementedHere: it is part of a concatenation, which is switched off.
         UploadSizeExceeded: its body is longer than itself.
     """
+    if asked.concat is not None and not terms.concatenation:
+        raise NotImplementedHere("concatenation")
     if asked.length is not None:
         _check_max_size(asked.length, terms)
-    new = NewUpload(length=asked.length, metadata_raw=asked.metadata_raw, metadata=asked.metadata)
+    new = NewUpload(
+        length=asked.length,
+        metadata_raw=asked.metadata_raw,
+        metadata=asked.metadata,
+        kind=Kind.WHOLE if asked.concat is None else asked.concat.kind,
+        concat_raw=None if asked.concat is None else asked.concat.raw,
+    )
     limit = _room(asked.length, 0, terms)
     _check_fits(asked.body_length, limit, is_deferred=asked.length is None)
     return CreatePlan(new=new, body_limit=limit)
+
+
+def decide_concat(partials: Sequence[UploadInfo], terms: Terms) -> None:
+    """Grant or refuse a final upload of these partials, finished or not, in any order and number.
+
+    Raises:
+        InvalidConcat: one of them is not a partial upload.
+        MaxSizeExceeded: together they are longer than the server takes.
+    """
+    if any(partial.kind is not Kind.PARTIAL for partial in partials):
+        raise InvalidConcat("one of the uploads is not a partial upload")
+    _check_max_size(sum(partial.length or partial.offset for partial in partials), terms)
 
 
 def decide_append(asked: Append, info: UploadInfo, terms: Terms) -> AppendPlan:

@@ -185,7 +185,8 @@ class Handlers:
             info = await held.append(body, declared_length=declared_length)
         except StoreError as exc:
             raise refusals.of_failed_append(exc, held.info) from exc
-        if refusal := refusals.of_end(body.ended, info):
+        refusal = refusals.of_end(body.ended, info)
+        if refusal is not None:
             raise refusal
         return info
 

@@ -43,11 +43,16 @@ class Front:
         assert self.server is not None
         return len(self.server.connections)
 
-    async def no_connection_left(self) -> None:
-        """Wait until every client has closed its connections."""
+    async def connections_down_to(self, count: int) -> None:
+        """Wait until clients have closed all but so many connections."""
         async with asyncio.timeout(5):
-            while self.connections:  # noqa: ASYNC110  (aiohttp has no event for it)
+            while self.connections > count:  # noqa: ASYNC110  (aiohttp has no event for it)
                 await asyncio.sleep(0.01)
+
+    def forget(self) -> None:
+        """Drop the rules and what was seen."""
+        self.seen, self.headers, self.rules, self.always = [], [], {}, {}
+        self.unanswered, self.hung_up = asyncio.Semaphore(0), asyncio.Semaphore(0)
 
     def answer(self, operation: str, *answers: Answer) -> None:
         """Answer the next requests of an operation so, one each."""

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from tests.conformance.bucket_suite import (
     HEADERS,
     OTHER_HEADERS,
+    CopySuite,
     content,
     create,
     is_missing,
@@ -31,11 +32,13 @@ from tusd_s3.buckets import disk_files
 from tusd_s3.buckets.disk import DiskBucket
 from tusd_s3.buckets.disk_files import Temporary, translated
 from tusd_s3.buckets.disk_names import is_key
-from tusd_s3.buckets.disk_reader import OpenFile
+from tusd_s3.buckets.disk_reader import OpenFile, copy_with_digest
+from tusd_s3.digests import Digest
 from tusd_s3.errors import (
     ConditionFailed,
     ConfigError,
     ContentCorrupted,
+    CopyRefused,
     MultipartMissing,
     ObjectMissing,
     PartsRefused,
@@ -728,6 +731,38 @@ class TestMultipart:
         os.close(source)
 
         assert (tmp_path / "target").read_bytes()[: 2 * MIB + 6] == b"before" + data[3:][: 2 * MIB]
+
+
+class TestCopy(CopySuite):
+    """Parts that are copied from objects."""
+
+    @pytest.mark.parametrize(("start", "end"), [(0, 0), (5, 4), (-1, 2), (0, 11), (10, 11)])
+    async def test_a_range_that_is_not_there_is_refused(
+        self, bucket: DiskBucket, folder: Path, start: int, end: int
+    ) -> None:
+        """A copy is all of the range or nothing."""
+        etag = await put(bucket, "source", b"0123456789")
+        multipart_id = await create(bucket, "key")
+
+        with pytest.raises(CopyRefused):
+            await bucket.copy_part(
+                "key", multipart_id, 1, "source", start=start, end=end, source_etag=etag
+            )
+
+        assert await bucket.list_parts("key", multipart_id) == []
+        assert files(folder, "tmp") == []
+
+    def test_a_source_that_shrinks_is_not_copied(self, tmp_path: Path) -> None:
+        """A copy that is cut short is an error, not a short part."""
+        (tmp_path / "source").write_bytes(b"short")
+        source, target = OpenFile(), Temporary(tmp_path / "target")
+        source.adopt(os.open(tmp_path / "source", os.O_RDONLY))
+
+        with pytest.raises(OSError, match="shorter"):
+            copy_with_digest(source, target, Digest("CRC32"), 0, 6)
+
+        source.close()
+        target.discard()
 
 
 class TestStart:

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Awaitable, Callable
 
 import pytest
+import pytest_asyncio
 
 from tests import servers
 from tests.conformance.contents import BytesContent, read_all
@@ -34,6 +35,8 @@ from tusd_s3.errors import (
     StoreRefused,
 )
 from tusd_s3.model import MIB, Checksum, ObjectHeaders, Part
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 LIMIT_S = 5  # for what should happen at once
 
@@ -124,10 +127,11 @@ class TestStart:
         """Everything that was opened is closed again."""
         bucket = make_bucket(bucket="nowhere")
 
+        before = front.connections
         with pytest.raises(ConfigError):
             await bucket.start()
 
-        await front.no_connection_left()
+        await front.connections_down_to(before)
 
     async def test_before_start_nothing_works(self, make_bucket: MakeBucket) -> None:
         """Using a bucket too early, or after close, is a bug of the caller."""
@@ -148,15 +152,22 @@ class TestWithoutListBucket:
         front.always["GetObject"] = front.always["HeadObject"] = denying_missing_keys
         front.always["ListObjectsV2"] = error(403, "AccessDenied")
 
-    async def test_a_missing_key_is_missing(self, bucket: S3Bucket) -> None:
-        """Both GET and HEAD; what exists is still found."""
-        await bucket.put("here", content())
+    @pytest_asyncio.fixture(loop_scope="module")
+    async def limited(self, make_bucket: MakeBucket, denied: None) -> S3Bucket:
+        """A bucket that was started with such an account."""
+        bucket = make_bucket()
+        await bucket.start()
+        return bucket
 
-        for ask in (bucket.head, lambda key: read(bucket, key)):
+    async def test_a_missing_key_is_missing(self, limited: S3Bucket) -> None:
+        """Both GET and HEAD; what exists is still found."""
+        await limited.put("here", content())
+
+        for ask in (limited.head, lambda key: read(limited, key)):
             with pytest.raises(ObjectMissing):
                 await ask("nowhere")
             await ask("here")
-        await bucket.check()
+        await limited.check()
 
     async def test_one_line_recommends_the_right(
         self, make_bucket: MakeBucket, caplog: pytest.LogCaptureFixture
@@ -167,30 +178,30 @@ class TestWithoutListBucket:
         lines = [r for r in caplog.records if "s3:ListBucket" in r.getMessage()]
         assert [line.levelno for line in lines] == [logging.WARNING]
 
-    async def test_other_refusals_stay_refusals(self, bucket: S3Bucket, front: Front) -> None:
+    async def test_other_refusals_stay_refusals(self, limited: S3Bucket, front: Front) -> None:
         """A key that was revoked later makes nothing disappear; neither does a denied write."""
         front.answer("GetObject", error(403, "InvalidAccessKeyId"))
         front.answer("PutObject", error(403, "AccessDenied"))
 
         with pytest.raises(StoreRefused):
-            await read(bucket, "k")
+            await read(limited, "k")
         with pytest.raises(StoreRefused):
-            await bucket.put("k", content())
+            await limited.put("k", content())
         with pytest.raises(StoreRefused):
-            await anext(bucket.list_objects(""))
+            await anext(limited.list_objects(""))
 
-    async def test_head_asks_get_why_it_was_denied(self, bucket: S3Bucket, front: Front) -> None:
+    async def test_head_asks_get_why_it_was_denied(self, limited: S3Bucket, front: Front) -> None:
         """A bare 403 may mean expired credentials."""
         front.answer("HeadObject", error(403, ""))
         front.answer("GetObject", error(400, "ExpiredToken"))
 
         with pytest.raises(StoreRefused):
-            await bucket.head("k")
+            await limited.head("k")
 
-    async def test_starting_needs_no_other_right(self, bucket: S3Bucket, front: Front) -> None:
+    async def test_starting_needs_no_other_right(self, limited: S3Bucket, front: Front) -> None:
         """Neither listing of keys nor of multipart uploads."""
         assert "ListObjectsV2" not in front.seen
-        assert bucket.features.conditional_writes
+        assert limited.features.conditional_writes
 
 
 class TestRetries:
@@ -286,14 +297,15 @@ class TestLimits:
 
     async def test_a_download_that_is_given_up(self, bucket: S3Bucket, front: Front) -> None:
         """Leaving the block closes the connection although bytes are outstanding."""
+        before = front.connections
         await bucket.put("k", content(b"x" * 8 * MIB))
 
         async with bucket.get("k") as reader:
             async for _ in reader.chunks():
+                assert front.connections > before
                 break
 
-        await bucket.close()
-        await front.no_connection_left()
+        await front.connections_down_to(before)
 
 
 class TestReading:
@@ -385,7 +397,7 @@ class TestParts:
             await bucket.list_parts("k", "id")
 
     async def test_a_number_that_is_none(self, bucket: S3Bucket, front: Front) -> None:
-        """botocore's own surprise is translated too."""
+        """Botocore's own surprise is translated too."""
         front.answer("ListParts", self.page(1, marker="soon"))
 
         with pytest.raises(StoreError):
@@ -460,8 +472,12 @@ class TestDelete:
 
         assert front.seen == ["DeleteObjects", "DeleteObject"]
 
-    async def test_a_store_without_delete_objects(self, bucket: S3Bucket, front: Front) -> None:
+    async def test_a_store_without_delete_objects(
+        self, make_bucket: MakeBucket, front: Front
+    ) -> None:
         """It is asked once; from then on keys are deleted one by one."""
+        bucket = make_bucket()
+        await bucket.start()
         await bucket.put("b", content())
         front.seen.clear()
         front.always["DeleteObjects"] = error(501, "NotImplemented")

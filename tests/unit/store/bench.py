@@ -176,6 +176,11 @@ class Bench:
             self.key(upload_id), parsed.multipart_id, number, BytesContent(data, "CRC64NVME")
         )
 
+    async def parts(self, upload_id: str) -> list[Part]:
+        """The parts of an open upload; not recorded among the calls."""
+        multipart_id = parse_upload_id(upload_id).multipart_id or ""
+        return await self.inner.list_parts(self.key(upload_id), multipart_id)
+
     async def get(self, key: str) -> bytes:
         """Read an object, whatever it is."""
         async with self.inner.get(key) as reader:
