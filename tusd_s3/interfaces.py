@@ -308,6 +308,7 @@ class HeldUpload(Protocol):
             The upload afterwards: its offset is what a fresh read of the bucket would give.
 
         Raises:
+            OutOfRoom, MaxSizeExceeded: no more of the body could be taken; what was is stored.
             StoreError: something could not be stored. ``info`` has the durable offset.
         """
         ...

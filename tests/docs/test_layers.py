@@ -59,9 +59,3 @@ def test_the_layers_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(PROJECT)
 
     assert linter.lint_imports(no_cache=True) == 0
-
-
-@pytest.mark.parametrize("name", MODULES)
-def test_modules_stay_small(name: str) -> None:
-    """The hard cap is 400 lines."""
-    assert len(MODULES[name].read_text().splitlines()) <= 400

@@ -174,3 +174,17 @@ async def test_deferred_body_beyond_the_maximum(limited: Tus) -> None:
 
     assert response.status == 413
     assert response.get("Location") is None
+
+
+async def test_partial_and_final_uploads(tus: Tus) -> None:
+    """CWU-12, AMB-25: a partial upload may bring its body, a final one may not."""
+    if "concatenation" not in (await tus.options()).members("Tus-Extension"):
+        pytest.skip("concatenation is not offered")
+    headers = {**VERSION, "Content-Type": OFFSET_TYPE, "Upload-Concat": f"final;{tus.url}x"}
+
+    partial = await tus.post(3, b"abc", Upload_Concat="partial")
+    final = await tus.request("POST", tus.url, headers, b"abc")
+
+    assert (partial.status, partial.offset) == (201, 3)
+    assert final.status in {400, 403}
+    assert final.get("Location") is None

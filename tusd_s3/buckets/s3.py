@@ -7,16 +7,18 @@ one, and `list_objects` works.
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any
 
 from tusd_s3 import log
 from tusd_s3.buckets import probe, s3_errors
 from tusd_s3.buckets.s3_client import Connection, S3Options
+from tusd_s3.buckets.s3_erase import Eraser
 from tusd_s3.buckets.s3_values import (
     Reader,
     checksum_arguments,
     header_arguments,
+    parse_checksum,
     parse_entry,
     parse_part,
     parse_stat,
@@ -34,8 +36,6 @@ from tusd_s3.model import Features, Limits, ObjectHeaders, ObjectStat, Part
 
 __all__ = ["S3Bucket", "S3Options"]
 
-_DELETED_AT_ONCE = 1000  # the limit of DeleteObjects
-_SINGLE_DELETES = 16  # at the same time, where a store has no DeleteObjects
 _CHECKSUM_TYPES = {"CRC64NVME": "FULL_OBJECT", "CRC32C": "COMPOSITE", "CRC32": "COMPOSITE"}
 
 _log = log.get_logger(__name__)
@@ -54,7 +54,7 @@ class S3Bucket:
         self._connection: Connection | None = None
         self._features: Features | None = None
         self._denied_means_missing = False
-        self._deletes_many = True
+        self._eraser = Eraser()
 
     @property
     def name(self) -> str:
@@ -191,60 +191,7 @@ class S3Bucket:
             return parse_stat(key, answer, size=answer["ContentLength"])
 
     async def delete(self, keys: Sequence[str]) -> None:
-        failures: list[StoreError] = []
-        for first in range(0, len(keys), _DELETED_AT_ONCE):
-            batch = keys[first : first + _DELETED_AT_ONCE]
-            failures += await self._delete_batch(batch)
-        if failures:
-            first_failure = failures[0]
-            reason = f"{first_failure.reason} ({len(failures)} of {len(keys)} keys not deleted)"
-            raise type(first_failure)("delete", first_failure.key, reason) from first_failure
-
-    async def _delete_batch(self, keys: Sequence[str]) -> list[StoreError]:
-        """Delete up to 1,000 objects and return a failure for each that could not be."""
-        if len(keys) > 1 and self._deletes_many:
-            try:
-                failures = await self._delete_many(keys)
-                again = [failed.key for failed in failures if isinstance(failed, StoreBusy)]
-                lasting = [failed for failed in failures if not isinstance(failed, StoreBusy)]
-                return lasting + await self._delete_singly(again)
-            except StoreError as exc:
-                if exc.reason not in s3_errors.NOT_OFFERED:
-                    return [exc] * len(keys)
-                self._deletes_many = False
-        return await self._delete_singly(keys)
-
-    async def _delete_singly(self, keys: Sequence[str]) -> list[StoreError]:
-        slots = asyncio.Semaphore(_SINGLE_DELETES)
-
-        async def delete_one(key: str) -> StoreError | None:
-            try:
-                async with slots:
-                    await self._delete_one(key)
-            except StoreError as exc:
-                return exc
-            return None
-
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(delete_one(key)) for key in keys]
-        return [failure for task in tasks if (failure := task.result()) is not None]
-
-    async def _delete_one(self, key: str) -> None:
-        s3 = self._s3
-        with suppress(ObjectMissing):  # some stores say so
-            await s3.ask("delete", s3.control.delete_object, Key=key)
-
-    async def _delete_many(self, keys: Sequence[str]) -> list[StoreError]:
-        s3 = self._s3
-        listed: Any = {"Objects": [{"Key": key} for key in keys], "Quiet": True}
-        answer = await s3.ask("delete", s3.control.delete_objects, Delete=listed)
-        failures: list[StoreError] = []
-        for error in answer.get("Errors", ()):
-            code = error.get("Code", "?")
-            found = s3_errors.class_of("delete", code, 0, error.get("Message", ""))
-            if found is not ObjectMissing:
-                failures.append(found("delete", error.get("Key", keys[0]), code))
-        return failures
+        await self._eraser.erase(self._s3, keys)
 
     async def list_objects(self, prefix: str) -> AsyncIterator[ObjectStat]:
         s3 = self._s3
@@ -289,6 +236,38 @@ class S3Bucket:
         checksum = content.checksum if content.checksum.algorithm in _CHECKSUM_TYPES else None
         with understood("upload_part", key):
             return Part(number, content.size, answer["ETag"], checksum)
+
+    async def copy_part(
+        self,
+        key: str,
+        multipart_id: str,
+        number: int,
+        source: str,
+        *,
+        start: int,
+        end: int,
+        source_etag: str,
+    ) -> Part:
+        s3 = self._s3
+        try:
+            answer = await s3.ask(
+                "copy_part",
+                s3.control.upload_part_copy,
+                timeout_s=self._options.complete_timeout_s,
+                Key=key,
+                UploadId=multipart_id,
+                PartNumber=number,
+                CopySource={"Bucket": self.name, "Key": source},
+                CopySourceRange=f"bytes={start}-{end - 1}",
+                CopySourceIfMatch=source_etag,
+            )
+        except StoreRefused:
+            if self._denied_means_missing:
+                await self.head(source)  # a missing source is said to be missing
+            raise
+        with understood("copy_part", key):
+            result = answer["CopyPartResult"]
+            return Part(number, end - start, result["ETag"], parse_checksum(result))
 
     async def list_parts(self, key: str, multipart_id: str) -> list[Part]:
         s3 = self._s3

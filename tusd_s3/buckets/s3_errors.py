@@ -27,6 +27,7 @@ from tusd_s3.errors import (
     ConditionFailed,
     ConfigError,
     ContentCorrupted,
+    CopyRefused,
     MultipartMissing,
     ObjectMissing,
     PartsRefused,
@@ -83,6 +84,11 @@ _MEANING_TO: dict[str, dict[str, type[StoreError]]] = {
     "get": _IMPOSSIBLE,
     "head": {"404": ObjectMissing, **_IMPOSSIBLE},
     "delete": _IMPOSSIBLE,
+    # Some stores do not copy at all, some no ranges, some no small objects.
+    "copy_part": dict.fromkeys(
+        ["InvalidRange", "InvalidRequest", "InvalidArgument", "InvalidCopySource", "EntityTooLarge", "EntityTooSmall", "NotImplemented", "MethodNotAllowed", "416", "501", "405"],
+        CopyRefused,
+    ),
     "complete_multipart": dict.fromkeys(_CORRUPTED.split(), PartsRefused),
 }
 

@@ -67,11 +67,15 @@ def parse_entry(entry: Mapping[str, Any]) -> ObjectStat:
 
 def parse_part(entry: Mapping[str, Any]) -> Part:
     """Return a part as ListParts shows it."""
-    checksum = None
+    return Part(entry["PartNumber"], entry["Size"], entry["ETag"], parse_checksum(entry))
+
+
+def parse_checksum(entry: Mapping[str, Any]) -> Checksum | None:
+    """Return the checksum among the fields that describe a part."""
     for field, value in entry.items():
         if value and (match := _CHECKSUM_FIELD.fullmatch(field)):
-            checksum = Checksum(match[1], value)
-    return Part(entry["PartNumber"], entry["Size"], entry["ETag"], checksum)
+            return Checksum(match[1], value)
+    return None
 
 
 def checksum_arguments(checksum: Checksum) -> dict[str, Any]:

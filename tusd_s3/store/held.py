@@ -17,6 +17,7 @@ from tusd_s3.errors import (
     PartsRefused,
     StoreError,
     StoreRefused,
+    TusError,
     UploadGone,
     UploadNotFound,
 )
@@ -84,11 +85,15 @@ class Held:
         self._claim_tail_bytes()
         try:
             await self._prepare(declared_length)
+            refusal = None
             if not self.snapshot.object_exists:
-                await self._run(body)
+                refusal = await self._run(body)
             if self.snapshot.object_exists or self.info.is_pending:
                 await self._finish()
             self._hand_over()
+            if refusal is not None:
+                refusal.headers["Upload-Offset"] = str(self.info.offset)
+                raise refusal
         except StoreError as exc:
             if isinstance(exc, PartConflict):
                 await self._mark_conflict()
@@ -129,7 +134,8 @@ class Held:
             if ledger is not None:
                 ledger.declare(record.length)
 
-    async def _run(self, body: Body) -> None:
+    async def _run(self, body: Body) -> TusError | None:
+        """Store the body; return why no more of it could be taken, if that was its end."""
         remembered, self._tail_bytes = self._tail_bytes, None
         uploader = Uploader(self._depot, self.snapshot, self._headers(), remembered=remembered)
         self._tail_bytes = await uploader.run(body)
@@ -137,6 +143,7 @@ class Held:
             raise uploader.failure
         if uploader.has_jumped and not self.snapshot.object_exists:
             self.snapshot.tail = await self._reader.tail(self.snapshot)
+        return uploader.refusal
 
     async def _read_again(self) -> None:
         """After a failure: what does the bucket say? If it does not, what we know stands."""

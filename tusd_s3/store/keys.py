@@ -7,7 +7,8 @@ from tusd_s3.errors import UploadNotFound
 
 # A segment of an object id. No control characters, no percent sign, no leading dot (which also
 # keeps `.` and `..` out), and nothing that could be taken for one of our own suffixes.
-_SEGMENT = re.compile(r"[A-Za-z0-9_~@=+,()-][A-Za-z0-9._~@=+,()-]*")
+# 240 characters leave room for a suffix in stores that keep objects as files.
+_SEGMENT = re.compile(r"[A-Za-z0-9_~@=+,()-][A-Za-z0-9._~@=+,()-]{0,239}")
 _OUR_SUFFIX = re.compile(r"\.(info|part|part\.[0-9]+)$")
 _MULTIPART_ID = re.compile(r"[A-Za-z0-9._~=-]{1,1024}")
 _MAX_OBJECT_ID = 768  # leaves room for prefixes and suffixes within S3's 1,024 bytes

@@ -17,11 +17,13 @@ from tusd_s3.digests import Digest
 from tusd_s3.errors import (
     ConditionFailed,
     LeaseLost,
+    MaxSizeExceeded,
     MultipartMissing,
     ObjectMissing,
     OutOfRoom,
     PartConflict,
     StoreError,
+    TusError,
     UploadGone,
 )
 from tusd_s3.interfaces import Body
@@ -62,13 +64,15 @@ class Uploader:
         self._stop: Callable[[Ended], None] = lambda _: None
         self._number = self._ledger.next_number  # of the part that is being filled
         self.failure: StoreError | None = None
+        self.refusal: TusError | None = None
 
     async def run(self, body: Body) -> PartBuffer | None:
         """Store a body to its end, however it ends.
 
         Returns:
             The buffer with the tail's bytes if there is a tail and it is still in memory; the
-            caller owns it. ``failure`` is set if something could not be stored.
+            caller owns it. ``failure`` is set if something could not be stored, ``refusal`` if
+            the body was not read to its end because no more of it can be taken.
         """
         self._stop = body.stop
         rest: PartBuffer | None = None
@@ -112,9 +116,8 @@ class Uploader:
                     if buffer is None:
                         buffer = await self._begin(self._number)
                     room = self._room(buffer)
-                    if room <= 0:  # behind the largest object that the bucket can hold
-                        body.stop(Ended.OVERRUN)
-                        return buffer
+                    if room <= 0:
+                        raise MaxSizeExceeded("the bucket cannot hold a larger object")
                     piece, data = (data, b"") if len(data) <= room else (data[:room], data[room:])
                     await buffer.write(piece)
                     if buffer.size == self._size(self._number):
@@ -123,8 +126,8 @@ class Uploader:
                         group.create_task(self._store_part(buffer, self._number))
                         buffer = None
                         self._number += 1
-        except OutOfRoom:
-            body.stop(Ended.OUT_OF_ROOM)
+        except (OutOfRoom, MaxSizeExceeded) as exc:
+            self.refusal = exc
         except StoreError as exc:  # the tail could not be read back
             self._fail(exc)
         return buffer

@@ -90,14 +90,10 @@ class Handlers:
     async def describe(self, request: web.Request, upload_id: str) -> web.Response:
         """HEAD: tell the offset, without disturbing a request that is receiving bytes."""
         live = self._store.live(upload_id)
-        if live is not None and (
-            live.silent_s >= self._options.silent_takeover_s or live.info.is_pending
-        ):
+        info = await self._store.read(upload_id) if live is None else live.info
+        is_stalled = live is not None and live.silent_s >= self._options.silent_takeover_s
+        if is_stalled or info.is_pending:
             info = await self._settle(upload_id)
-        else:
-            info = await self._store.read(upload_id) if live is None else live.info
-            if info.is_pending:
-                info = await self._settle(upload_id)
         return respond(request, answers.described(info))
 
     async def append(self, request: web.Request, upload_id: str) -> web.Response:

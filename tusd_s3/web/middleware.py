@@ -84,7 +84,7 @@ def decorate(cors: Cors | None) -> Callable[[web.Request, web.StreamResponse], A
         if not request.content.is_eof():
             # The rest of the body is of no use: tell the client to stop sending (RFC 9112, 9.6).
             # aiohttp reads on for a while, so that the answer is not lost to a reset.
-            pass
+            response.force_close()
             response.headers[hdrs.CONNECTION] = "close"
 
     return decorating

@@ -66,7 +66,7 @@ async def make_bucket(front: Front, shared_bucket: S3Bucket) -> AsyncIterator[Ma
     made: list[S3Bucket] = []
 
     def make(**options: Any) -> S3Bucket:
-        usual = {"bucket": shared_bucket.name, "endpoint": front.url, "attempts": 2}
+        usual: dict[str, Any] = {"bucket": shared_bucket.name, "endpoint": front.url, "attempts": 2}
         made.append(S3Bucket(S3Options(**(usual | options))))
         return made[-1]
 

@@ -95,7 +95,9 @@ def operation_of(request: web.Request) -> str:
                 return "ListParts"
             return "GetObject" if has_key else "ListObjectsV2"
         case "PUT":
-            return "UploadPart" if "uploadId" in query else "PutObject"
+            if "uploadId" in query:
+                return "UploadPartCopy" if "x-amz-copy-source" in request.headers else "UploadPart"
+            return "PutObject"
         case "DELETE":
             return "AbortMultipartUpload" if "uploadId" in query else "DeleteObject"
     if "delete" in query:

@@ -28,6 +28,7 @@ from tusd_s3.buckets.s3 import S3Bucket
 from tusd_s3.errors import (
     ConditionFailed,
     ConfigError,
+    CopyRefused,
     ObjectMissing,
     PartsRefused,
     StoreBusy,
@@ -297,15 +298,13 @@ class TestLimits:
 
     async def test_a_download_that_is_given_up(self, bucket: S3Bucket, front: Front) -> None:
         """Leaving the block closes the connection although bytes are outstanding."""
-        before = front.connections
         await bucket.put("k", content(b"x" * 8 * MIB))
 
         async with bucket.get("k") as reader:
-            async for _ in reader.chunks():
-                assert front.connections > before
-                break
+            await anext(reader.chunks())
+            during = front.connections
 
-        await front.connections_down_to(before)
+        await front.connections_down_to(during - 1)
 
 
 class TestReading:
@@ -444,77 +443,42 @@ class TestParts:
             await complete(bucket)
 
 
-class TestDelete:
-    """Many keys with few calls, and no failure overlooked."""
+class TestCopy:
+    """Parts that come from objects of the bucket."""
 
     @staticmethod
-    def failed(**codes: str) -> Answer:
-        """Answer that these keys were not deleted."""
-        rows = (f"<Error><Key>{k}</Key><Code>{c}</Code></Error>" for k, c in codes.items())
-        return reply(200, f"<DeleteResult>{''.join(rows)}</DeleteResult>")
+    async def copy(bucket: S3Bucket) -> Part:
+        """Copy a part of an object that need not exist."""
+        return await bucket.copy_part("k", "id", 1, "source", start=0, end=4, source_etag='"e"')
 
-    async def test_failures_are_counted(self, bucket: S3Bucket, front: Front) -> None:
-        """The error names the first key; one that does not exist is no failure."""
-        front.answer(
-            "DeleteObjects", self.failed(a="NoSuchKey", b="AccessDenied", c="AccessDenied")
-        )
+    async def test_what_the_store_says_of_the_part(self, bucket: S3Bucket, front: Front) -> None:
+        """ETag and checksum are the store's, the size is that of the range."""
+        fields = "<ETag>&quot;x&quot;</ETag><ChecksumCRC32>AAAAAA==</ChecksumCRC32>"
+        front.answer("UploadPartCopy", reply(200, f"<CopyPartResult>{fields}</CopyPartResult>"))
 
-        with pytest.raises(StoreRefused, match=r"'b': AccessDenied \(2 of 4 keys") as caught:
-            await bucket.delete(["a", "b", "c", "d"])
+        assert await self.copy(bucket) == Part(1, 4, '"x"', Checksum("CRC32", "AAAAAA=="))
 
-        assert caught.value.key == "b"
+    async def test_a_store_that_cannot_copy(self, bucket: S3Bucket, front: Front) -> None:
+        """The caller sends the bytes instead."""
+        front.answer("UploadPartCopy", error(501, "NotImplemented"))
 
-    async def test_a_key_that_was_busy_is_tried_again(self, bucket: S3Bucket, front: Front) -> None:
-        """By itself, since the others are gone."""
-        front.answer("DeleteObjects", self.failed(b="InternalError"))
+        with pytest.raises(CopyRefused):
+            await self.copy(bucket)
 
-        await bucket.delete(["a", "b"])
-
-        assert front.seen == ["DeleteObjects", "DeleteObject"]
-
-    async def test_a_store_without_delete_objects(
+    async def test_a_denied_copy_is_not_a_missing_source(
         self, make_bucket: MakeBucket, front: Front
     ) -> None:
-        """It is asked once; from then on keys are deleted one by one."""
+        """Without s3:ListBucket it is looked at whether the source exists."""
+        front.always["GetObject"] = front.always["HeadObject"] = denying_missing_keys
+        front.always["UploadPartCopy"] = error(403, "AccessDenied")
         bucket = make_bucket()
         await bucket.start()
-        await bucket.put("b", content())
-        front.seen.clear()
-        front.always["DeleteObjects"] = error(501, "NotImplemented")
 
-        await bucket.delete(["a", "b"])
-        await bucket.delete(["a", "b"])
-
-        assert front.seen == ["DeleteObjects"] + ["DeleteObject"] * 4
         with pytest.raises(ObjectMissing):
-            await bucket.head("b")
-
-    async def test_one_failure_does_not_keep_the_others(
-        self, bucket: S3Bucket, front: Front
-    ) -> None:
-        """Each key is tried, in every batch."""
-        keys = [f"k{n}" for n in range(1001)]
-        front.answer("DeleteObjects", error(400, "MalformedXML"))
-
-        with pytest.raises(StoreError, match="1000 of 1001"):
-            await bucket.delete(keys)
-
-        assert front.seen == ["DeleteObjects", "DeleteObject"]
-
-    async def test_a_store_that_says_what_did_not_exist(
-        self, bucket: S3Bucket, front: Front
-    ) -> None:
-        """Nothing is left, which is what was wanted."""
-        front.answer("DeleteObject", error(404, "NoSuchKey"))
-
-        await bucket.delete(["a"])
-
-    async def test_single_deletes_that_fail(self, bucket: S3Bucket, front: Front) -> None:
-        """They are reported like those of a batch."""
-        front.answer("DeleteObject", error(403, "AccessDenied"))
-
-        with pytest.raises(StoreRefused, match="1 of 1 keys"):
-            await bucket.delete(["a"])
+            await self.copy(bucket)
+        await bucket.put("source", content())
+        with pytest.raises(StoreRefused):
+            await self.copy(bucket)
 
 
 class TestListing:

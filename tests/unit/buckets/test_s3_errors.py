@@ -23,6 +23,7 @@ from tusd_s3.buckets.s3_errors import class_of, explain, translate, translated
 from tusd_s3.errors import (
     ConditionFailed,
     ContentCorrupted,
+    CopyRefused,
     MultipartMissing,
     ObjectMissing,
     PartsRefused,
@@ -90,6 +91,14 @@ def test_a_bare_404_is_a_missing_object_only_to_head() -> None:
     """Every other operation would have been told what is missing."""
     assert class_of("head", "404", 404) is ObjectMissing
     assert class_of("list_parts", "404", 404) is StoreError
+
+
+def test_a_copy_that_a_store_does_not_make_is_refused() -> None:
+    """The bytes can still be sent; a missing source or right is something else."""
+    for code in ("NotImplemented", "InvalidRange", "InvalidRequest", "InvalidArgument"):
+        assert class_of("copy_part", code, 400) is CopyRefused
+    assert class_of("copy_part", "NoSuchKey", 404) is ObjectMissing
+    assert class_of("copy_part", "AccessDenied", 403) is StoreRefused
 
 
 @pytest.mark.parametrize("operation", ["get", "head", "delete"])

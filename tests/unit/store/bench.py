@@ -1,9 +1,10 @@
 """A store on a small folder bucket that fails when told to, and bodies to feed it."""
 
 import asyncio
+import json
 import random
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -181,16 +182,51 @@ class Bench:
         multipart_id = parse_upload_id(upload_id).multipart_id or ""
         return await self.inner.list_parts(self.key(upload_id), multipart_id)
 
+    async def begin_with_tusd(
+        self,
+        length: int | None,
+        parts: Mapping[int, bytes],
+        *,
+        tail: bytes | None = None,
+        object_id: str = "24e533e02ec3bc40c387f1a0e460e216",
+    ) -> str:
+        """Leave an upload in the bucket as tusd would, return its id."""
+        key = self.names.object(object_id)
+        headers = ObjectHeaders(metadata={"filename": "a.txt"})
+        multipart_id = await self.inner.create_multipart(key, headers=headers, checksum="MD5")
+        for number, data in parts.items():
+            await self.inner.upload_part(key, multipart_id, number, BytesContent(data, "MD5"))
+        if tail is not None:
+            await self.put(self.names.plain_tail(object_id), tail)
+        record = {
+            "ID": f"{object_id}+{multipart_id}",
+            "Size": length or 0,
+            "SizeIsDeferred": length is None,
+            "Offset": 0,
+            "MetaData": {"filename": "a.txt"},
+            "IsPartial": False,
+            "IsFinal": False,
+            "PartialUploads": None,
+            "Storage": {"Bucket": "b", "Key": key, "Type": "s3store"},
+        }
+        await self.put(self.names.info(object_id), json.dumps(record).encode())
+        return f"{object_id}+{multipart_id}"
+
+    async def abort(self, upload_id: str) -> None:
+        """Abort the multipart upload behind the store's back."""
+        multipart_id = parse_upload_id(upload_id).multipart_id or ""
+        await self.inner.abort_multipart(self.key(upload_id), multipart_id)
+
+    async def complete(self, upload_id: str) -> None:
+        """Complete the multipart upload behind the store's back."""
+        multipart_id = parse_upload_id(upload_id).multipart_id or ""
+        parts = await self.parts(upload_id)
+        await self.inner.complete_multipart(self.key(upload_id), multipart_id, parts)
+
     async def get(self, key: str) -> bytes:
         """Read an object, whatever it is."""
         async with self.inner.get(key) as reader:
             return b"".join([bytes(chunk) async for chunk in reader.chunks()])
-
-    async def calls_of(self, *steps: object) -> list[str]:
-        """Names of the calls since the last look."""
-        names = self.bucket.operations
-        self.bucket.calls.clear()
-        return names
 
 
 @asynccontextmanager

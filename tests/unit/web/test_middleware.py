@@ -117,6 +117,7 @@ async def test_unread_body_ends_the_connection() -> None:
         tus.begun("PATCH", tus.url + "a", headers, bytes(1000)) as connection,
     ):
         response = await connection.receive()
+        await connection.send(bytes(999_000))  # the rest, by a client that does not listen
         rest = await connection.rest()
 
     assert (response.status, response["Connection"]) == (404, "close")
