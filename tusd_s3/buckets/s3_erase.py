@@ -43,9 +43,10 @@ class Eraser:
                 lasting = [failed for failed in failures if not isinstance(failed, StoreBusy)]
                 return lasting + await _delete_singly(s3, again)
             except StoreError as exc:
-                if exc.reason not in NOT_OFFERED:
+                if type(exc) is not StoreError:
                     return [exc] * len(keys)
-                self._deletes_many = False
+                # Not understood: by itself a key may be, at the price of a call each.
+                self._deletes_many = exc.reason not in NOT_OFFERED
         return await _delete_singly(s3, keys)
 
 

@@ -74,6 +74,12 @@ _MEANING: dict[str, type[StoreError]] = {
     "NoSuchUpload": MultipartMissing,
 }
 
+# Some stores do not copy at all, some no ranges, some no small objects.
+_NO_COPY = """
+    InvalidRange InvalidRequest InvalidArgument InvalidCopySource EntityTooLarge EntityTooSmall
+    NotImplemented MethodNotAllowed 416 501 405
+"""
+
 # A key that the store could not even have: nothing to be found there, nothing to be deleted.
 _IMPOSSIBLE: dict[str, type[StoreError]] = dict.fromkeys(
     ("KeyTooLongError", "KeyTooLong", "XMinioInvalidObjectName"), ObjectMissing
@@ -84,11 +90,7 @@ _MEANING_TO: dict[str, dict[str, type[StoreError]]] = {
     "get": _IMPOSSIBLE,
     "head": {"404": ObjectMissing, **_IMPOSSIBLE},
     "delete": _IMPOSSIBLE,
-    # Some stores do not copy at all, some no ranges, some no small objects.
-    "copy_part": dict.fromkeys(
-        ["InvalidRange", "InvalidRequest", "InvalidArgument", "InvalidCopySource", "EntityTooLarge", "EntityTooSmall", "NotImplemented", "MethodNotAllowed", "416", "501", "405"],
-        CopyRefused,
-    ),
+    "copy_part": dict.fromkeys(_NO_COPY.split(), CopyRefused),
     "complete_multipart": dict.fromkeys(_CORRUPTED.split(), PartsRefused),
 }
 

@@ -5,7 +5,7 @@ add fields of their own do not lose them.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
@@ -119,6 +119,8 @@ def format_record(record: Record) -> bytes:
         "RawConcat": record.concat_raw,
         "Grid": None if record.grid is None else record.grid.to_json(),
     }
+    if record.partials is not None:
+        ours["Partials"] = list(record.partials)
     if record.assembly is not None:
         ours["Assembly"] = {
             "MultipartId": record.assembly.multipart_id,
@@ -178,7 +180,7 @@ def parse_record(data: bytes) -> Record:
             tag=_optional_text(ours["Tag"]),
             created=float(ours["Created"]),
             phase=Phase(ours["Phase"]),
-            partials=tuple(map(_text, rest["PartialUploads"])) if rest.get("IsFinal") else None,
+            partials=_partials(ours.get("Partials")),
             assembly=_assembly(ours.get("Assembly")),
         )
     except RecordError:
@@ -209,6 +211,10 @@ def _text(value: object) -> str:
 
 def _optional_text(value: object) -> str | None:
     return None if value is None else _text(value)
+
+
+def _partials(data: Sequence[Any] | None) -> tuple[str, ...] | None:
+    return None if data is None else tuple(_text(upload_id) for upload_id in data)
 
 
 def _assembly(data: Mapping[str, Any] | None) -> Assembly | None:

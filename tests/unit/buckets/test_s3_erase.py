@@ -6,7 +6,7 @@ from tests.conformance.contents import BytesContent
 from tests.unit.buckets.conftest import MakeBucket
 from tests.unit.buckets.s3_front import Answer, Front, error, reply
 from tusd_s3.buckets.s3 import S3Bucket
-from tusd_s3.errors import ObjectMissing, StoreError, StoreRefused
+from tusd_s3.errors import ObjectMissing, StoreRefused
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -61,12 +61,30 @@ class TestDelete:
     ) -> None:
         """Each key is tried, in every batch."""
         keys = [f"k{n}" for n in range(1001)]
-        front.answer("DeleteObjects", error(400, "MalformedXML"))
+        front.answer("DeleteObjects", error(403, "AccessDenied"))
 
-        with pytest.raises(StoreError, match="1000 of 1001"):
+        with pytest.raises(StoreRefused, match="1000 of 1001"):
             await bucket.delete(keys)
 
         assert front.seen == ["DeleteObjects", "DeleteObject"]
+
+    async def test_a_batch_that_is_not_understood(self, bucket: S3Bucket, front: Front) -> None:
+        """It is done one by one this time, and tried as a batch the next time."""
+        front.answer("DeleteObjects", error(400, "MissingContentMD5"))
+
+        await bucket.delete(["a", "b"])
+        await bucket.delete(["a", "b"])
+
+        assert front.seen == ["DeleteObjects", "DeleteObject", "DeleteObject", "DeleteObjects"]
+
+    async def test_the_list_is_protected_as_old_stores_know_it(
+        self, bucket: S3Bucket, front: Front
+    ) -> None:
+        """Content-MD5, and no header that a store from before 2025 would refuse."""
+        await bucket.delete(["a", "b"])
+
+        assert "content-md5" in front.headers[-1]
+        assert not [name for name in front.headers[-1] if "crc32" in name or "sdk" in name]
 
     async def test_a_store_that_says_what_did_not_exist(
         self, bucket: S3Bucket, front: Front
