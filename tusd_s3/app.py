@@ -52,6 +52,7 @@ def create_app(config: Config, *, bucket: Bucket | None = None) -> web.Applicati
         terms=Terms(
             max_size=config.max_size or None,
             termination=not config.disable_termination,
+            concatenation=not config.disable_concatenation,
             download=not config.disable_download,
         ),
         options=_web_options(config),

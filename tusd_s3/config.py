@@ -110,6 +110,9 @@ class Config(BaseSettings):
     max_size: Size = _setting(0, "longest upload that is accepted; 0 is any", group=UPLOADS)
     disable_download: bool = _setting(False, "refuse GET of uploads", group=UPLOADS)
     disable_termination: bool = _setting(False, "refuse DELETE of uploads", group=UPLOADS)
+    disable_concatenation: bool = _setting(
+        False, "refuse to put uploads together from others", group=UPLOADS
+    )
 
     upload_dir: Folder = _setting(
         Path("data"), "folder for the uploads when no bucket is given", group=FOLDER, shown="./data"

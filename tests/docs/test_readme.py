@@ -15,6 +15,7 @@ from tests import servers, tus_client
 from tests.servers import Child, TusServer
 from tusd_s3 import cli, sources
 from tusd_s3.config import Config
+from tusd_s3.protocol.rules import Terms
 
 PROJECT = Path(__file__).parents[2]
 README = (PROJECT / "README.md").read_text()
@@ -198,6 +199,11 @@ def test_links_lead_to_files(document: str) -> None:
     """Those within the project."""
     for target in re.findall(r"\]\(([^)#:]+)\)", (PROJECT / document).read_text()):
         assert (PROJECT / target).exists(), target
+
+
+def test_the_extensions_are_those_that_are_offered() -> None:
+    """In the order of `Tus-Extension`."""
+    assert f"    {', '.join(Terms().extensions)}\n" in README
 
 
 def test_the_nginx_settings_are_those_of_the_whole_file() -> None:

@@ -56,6 +56,7 @@ class Rig:
         self._options = list(options)
         self._server: TusServer | None = None
         self._port = 0
+        self._is_plain = False  # started without options for one time
 
     def __enter__(self) -> Self:
         self.proxy.__enter__()
@@ -81,11 +82,18 @@ class Rig:
         """The creation URL."""
         return self.server.url
 
+    def put_in_order(self) -> None:
+        """Let the server run without faults and without anybody's options."""
+        if self._server is None or not self._is_plain or self._server.child.exit_code is not None:
+            self.start()
+        self.proxy.clear()
+
     def start(self, *options: str, wrapper: Sequence[str] = ()) -> TusServer:
         """Start the server (again), with more options for this time; faults are removed first."""
         if self._server is not None:
             self._server.close()
         self.proxy.clear()
+        self._is_plain = not options and not wrapper
         self._server = TusServer(
             "--s3-bucket", self.bucket,
             "--s3-endpoint", self.proxy.server.endpoint,

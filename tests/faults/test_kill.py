@@ -36,7 +36,6 @@ def test_kill_at_random_moments(rig: Rig) -> None:
     resumer.finish()
 
     rig.assert_finished(upload, data)
-    assert rig.leftovers(upload) == []
 
 
 def _kill_while_sending(rig: Rig, upload: str, resumer: Resumer, chance: random.Random) -> None:
@@ -63,10 +62,12 @@ def _begin(rig: Rig, data: bytes) -> tuple[str, Resumer]:
     return upload, resumer
 
 
-def _recorded(rig: Rig, data: bytes, sent: int) -> list[str]:
+def _recorded(rig: Rig, data: bytes, sent: int, *, cold: bool) -> list[str]:
     """Return the S3 calls of a PATCH that continues a tail by ``sent`` bytes."""
     upload, _ = _begin(rig, data)
-    rig.start()  # so that the run that is recorded reads the state, as those that follow do
+    if cold:
+        rig.start()
+    rig.proxy.clear()
     answer = tus_client.patch(upload, BEGUN, data[BEGUN : BEGUN + sent])
     assert answer.status == 204, answer
     return rig.proxy.operations()
@@ -76,29 +77,36 @@ def _recorded(rig: Rig, data: bytes, sent: int) -> list[str]:
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("s3_acts", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize(
-    ("total", "sent"),
+    ("total", "sent", "cold"),
     [
-        pytest.param(2 * PART + MIB, 2 * PART + MIB - BEGUN, id="to the end"),
-        pytest.param(3 * PART, 4 * MIB, id="into the next tail"),
-        pytest.param(3 * PART, MIB, id="within the tail"),
-        pytest.param(PART, PART - BEGUN, id="one part"),
+        pytest.param(2 * PART + MIB, 2 * PART + MIB - BEGUN, True, id="to the end, state unknown"),
+        pytest.param(2 * PART + MIB, 2 * PART + MIB - BEGUN, False, id="to the end"),
+        pytest.param(3 * PART, 4 * MIB, False, id="into the next tail"),
+        pytest.param(3 * PART, MIB, False, id="within the tail"),
+        pytest.param(PART, PART - BEGUN, False, id="one part"),
     ],
 )
-def test_kill_at_each_s3_call(rig: Rig, *, total: int, sent: int, s3_acts: bool) -> None:
-    """Before each call of a PATCH that continues a tail, and between S3's act and its answer."""
+def test_kill_at_each_s3_call(
+    rig: Rig, *, total: int, sent: int, cold: bool, s3_acts: bool
+) -> None:
+    """Before each call of a PATCH that continues a tail, and between S3's act and its answer.
+
+    ``cold``: another process took the bytes before, so that the state has to be read.
+    """
     data = pattern(total, seed=sent)
     kill: Callable[[Callable[[], None]], Action] = cut_after if s3_acts else cut_before
-    calls = _recorded(rig, data, sent)
+    calls = _recorded(rig, data, sent, cold=cold)
     for number, name in enumerate(calls, start=1):
         upload, resumer = _begin(rig, data)
-        rig.start()
+        if cold:
+            rig.start()
         fault = rig.proxy.add(on("*"), kill(rig.kill), first=number, times=1)
         resumer.chunk = sent
         resumer.patch_once(BEGUN)
 
         # A call more or less than recorded may be made: then there is nothing to kill at.
         assert fault.hit.wait(1) or number == len(calls), f"call {number} ({name}) did not come"
-        rig.start()
+        rig.start()  # also forgets the fault
         first = resumer.head()
         rig.assert_not_complete(upload, first)
         resumer.chunk = total
@@ -113,12 +121,11 @@ def test_kill_at_each_s3_call_of_a_termination(rig: Rig, *, s3_acts: bool) -> No
     data = pattern(3 * PART)
     kill: Callable[[Callable[[], None]], Action] = cut_after if s3_acts else cut_before
     recorded, _ = _begin(rig, data)
-    rig.start()
+    rig.proxy.clear()
     assert tus_client.delete(recorded).status == 204
     calls = rig.proxy.operations()
     for number in range(1, len(calls) + 1):
         upload, _ = _begin(rig, data)
-        rig.start()
         rig.proxy.add(on("*"), kill(rig.kill), first=number, times=1)
         with contextlib.suppress(OSError, http.client.HTTPException):
             tus_client.delete(upload)

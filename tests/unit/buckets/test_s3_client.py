@@ -12,7 +12,7 @@ from tests.servers import HOST
 from tests.unit.buckets.conftest import MakeBucket
 from tests.unit.buckets.s3_front import Front, error
 from tusd_s3.buckets.s3 import S3Bucket
-from tusd_s3.buckets.s3_client import RequestBody, S3Options
+from tusd_s3.buckets.s3_client import Connection, RequestBody, S3Options
 from tusd_s3.errors import ConfigError
 from tusd_s3.interfaces import Chunk
 from tusd_s3.model import KIB, MIB
@@ -58,23 +58,31 @@ class TestOnTheWire:
         assert "content-md5" in front.headers[-1]
         assert not [name for name in front.headers[-1] if name.startswith("x-amz-checksum")]
 
-    async def test_path_style_is_for_endpoints(self, bucket: S3Bucket, front: Front) -> None:
-        """The bucket is not put before the endpoint's address."""
-        await bucket.check()
-
-        assert front.headers[-1]["host"] == front.url.removeprefix("http://")
-
-    async def test_virtual_hosts_can_be_asked_for(
-        self, make_bucket: MakeBucket, front: Front
+    @pytest.mark.parametrize(
+        ("endpoint", "path_style", "url"),
+        [
+            ("http://x:1", None, "http://x:1/photos/k"),
+            ("http://x:1", True, "http://x:1/photos/k"),
+            ("http://x:1", False, "http://photos.x:1/k"),
+            (None, None, "https://photos.s3.amazonaws.com/k"),
+            (None, True, "https://s3.amazonaws.com/photos/k"),
+        ],
+    )
+    async def test_path_style_is_for_endpoints(
+        self, aws: None, endpoint: str | None, path_style: bool | None, url: str
     ) -> None:
-        """The bucket's name goes before the host's."""
-        port = front.url.rpartition(":")[2]
-        bucket = make_bucket(endpoint=f"http://localhost:{port}", path_style=False)
+        """Unless something else is asked for."""
+        connection = Connection(
+            S3Options(bucket="photos", endpoint=endpoint, path_style=path_style)
+        )
+        await connection.open()
 
-        # localhost has no names below it that every resolver knows
-        with pytest.raises(ConfigError):
-            await bucket.start()
-            raise ConfigError(front.headers[-1]["host"])
+        where = await connection.data.generate_presigned_url(
+            "get_object", Params={"Bucket": "photos", "Key": "k"}
+        )
+
+        assert where.partition("?")[0] == url
+        await connection.close()
 
 
 class TestRequestBody:
@@ -85,12 +93,12 @@ class TestRequestBody:
         large, small = b"x" * MIB, bytearray(b"y" * KIB)
         body = RequestBody(Chunks(large, small))
 
-        head, rest, last = [chunk async for chunk in body]  # type: ignore[attr-defined]
+        head, rest, last = [chunk async for chunk in body]
 
         assert (len(head), len(rest)) == (KIB, MIB - KIB)
-        assert head.obj is large
-        assert rest.obj is large
-        assert last.obj is small
+        assert [type(chunk) for chunk in (head, rest, last)] == [memoryview] * 3
+        for chunk, owner in ((head, large), (rest, large), (last, small)):
+            assert memoryview(chunk).obj is owner
 
     async def test_it_measures_like_a_file(self) -> None:
         """Some code takes the length by seeking."""

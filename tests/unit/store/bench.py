@@ -4,7 +4,7 @@ import asyncio
 import json
 import random
 from collections import deque
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -24,6 +24,13 @@ FILE = random.Random(7).randbytes(1000)  # no two places in it look alike
 LONG_S = 10.0  # a test that needs it all has failed
 
 
+async def until(is_so: Callable[[], Awaitable[bool]]) -> None:
+    """Wait for what no event tells."""
+    async with asyncio.timeout(LONG_S):
+        while not await is_so():  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+
+
 class GivenBody:
     """A body whose chunks have arrived already; ``ended=None`` leaves it open for more."""
 
@@ -32,6 +39,7 @@ class GivenBody:
         self.silent_s = 0.0
         self._chunks = deque(chunk for chunk in chunks if chunk)
         self._ending = ended
+        self._is_stopped = False
         self._changed = asyncio.Event()
 
     async def read(self) -> bytes:
@@ -44,10 +52,10 @@ class GivenBody:
         return b""
 
     def stop(self, why: Ended) -> None:
-        self._ending = self._ending or why
-        if self._ending is Ended.COMPLETE and not self.ended:
+        if not self._is_stopped:
+            self._is_stopped = True
             self._ending = why
-        self._changed.set()
+            self._changed.set()
 
     def feed(self, data: bytes) -> None:
         """Let more bytes arrive."""

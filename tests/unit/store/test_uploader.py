@@ -2,7 +2,6 @@
 
 import asyncio
 import tempfile
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -20,11 +19,14 @@ from tests.unit.store.bench import (
     cut,
     in_order,
     started,
+    until,
 )
 from tusd_s3.errors import (
     ContentCorrupted,
     LeaseLost,
+    MaxSizeExceeded,
     MultipartMissing,
+    OutOfRoom,
     PartConflict,
     StoreBusy,
     StoreError,
@@ -32,13 +34,6 @@ from tusd_s3.errors import (
     UploadGone,
 )
 from tusd_s3.model import Ended
-
-
-async def until(is_so: Callable[[], Awaitable[bool]]) -> None:
-    """Wait for what no event tells."""
-    async with asyncio.timeout(LONG_S):
-        while not await is_so():
-            await asyncio.sleep(0.001)
 
 
 async def appending(bench: Bench, upload_id: str, body: GivenBody) -> None:
@@ -116,22 +111,23 @@ async def test_an_empty_body_changes_nothing(bench: Bench) -> None:
 async def test_bytes_behind_the_end_are_not_taken(bench: Bench) -> None:
     """The caller limits the body; if it does not, the object still is what was announced."""
     upload_id = await bench.create(25)
-    body = GivenBody(*cut(FILE[:60], 7), ended=None)
     async with bench.held(upload_id) as held:
-        info = await held.append(body)
+        with pytest.raises(MaxSizeExceeded):
+            await held.append(GivenBody(*cut(FILE[:60], 7)))
 
-    assert (info.finished, body.ended) == (True, Ended.OVERRUN)
+    assert held.info.finished
     assert await bench.download(upload_id) == FILE[:25]
 
 
 async def test_a_deferred_upload_ends_at_the_largest_object(bench: Bench) -> None:
     """What the bucket could never hold is not taken; what fits is durable and can be finished."""
     upload_id = await bench.create(None)
-    body = GivenBody(*cut(FILE, 100), ended=None)
     async with bench.held(upload_id) as held:
-        info = await held.append(body)
+        with pytest.raises(MaxSizeExceeded) as refused:
+            await held.append(GivenBody(*cut(FILE, 70)))
 
-    assert (info.offset, body.ended) == (LIMITS.max_object, Ended.OVERRUN)
+    assert refused.value.headers == {"Upload-Offset": "900"}
+    assert await bench.offset(upload_id) == LIMITS.max_object == 900
     info = await bench.append(upload_id, 900, declared_length=900)
     assert info.finished
     assert await bench.download(upload_id) == FILE[:900]
@@ -338,20 +334,39 @@ async def test_a_temporary_file_that_cannot_be_read_fails_the_part(tmp_path: Pat
 
 
 async def test_without_room_the_buffer_becomes_a_tail(tmp_path: Path) -> None:
-    """The request ends, what arrived before is durable, and all room is free again."""
+    """The request is refused, what arrived before is durable, and all room is free again."""
     async with started(tmp_path) as bucket:
         bench = Bench(bucket, tmp_path, memory=13)
         bench.spool.directory = tmp_path / "missing"
         upload_id = await bench.create(50)
-        body = GivenBody(*cut(FILE[:40], 4), ended=None)
-        await asyncio.wait_for(appending(bench, upload_id, body), LONG_S)
+        async with bench.held(upload_id) as held:
+            with pytest.raises(OutOfRoom) as refused:
+                await held.append(GivenBody(FILE[:8], FILE[8:10], FILE[10:18], FILE[18:40]))
         offset = await bench.offset(upload_id)
 
-        assert body.ended is Ended.OUT_OF_ROOM
-        assert 10 <= offset < 40
+        assert refused.value.headers == {"Upload-Offset": str(offset)}
+        assert offset in {10, 18}  # the first part may still have been on its way
         bench.spool.directory = tmp_path
         assert (await bench.append(upload_id, 50)).finished
         assert await bench.download(upload_id) == FILE[:50]
+        assert (bench.spool.memory_free, bench.spool.disk_free) == (13, 10_000)
+
+
+@pytest.mark.parametrize("memory", [0, 7])
+async def test_without_room_for_the_tail_it_stays(tmp_path: Path, memory: int) -> None:
+    """It cannot be read back to go on, so nothing of it is touched."""
+    async with started(tmp_path) as bucket:
+        bench = Bench(bucket, tmp_path, remembered=0)
+        upload_id = await bench.create(50)
+        await bench.append(upload_id, 8)
+        bench.spool.memory_free, bench.spool.directory = memory, tmp_path / "missing"
+        async with bench.held(upload_id) as held:
+            with pytest.raises(OutOfRoom):
+                await held.append(GivenBody(FILE[8:20]))
+
+        assert await bench.offset(upload_id) == 8
+        assert bench.spool.memory_free == memory
+        assert not bench.spool._buffers
 
 
 async def test_the_idlest_upload_makes_room_for_the_others(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
@@ -90,6 +90,24 @@ class FakeStore:
         )
         self.add(upload_id, info)
         return FakeHeld(self, upload_id)
+
+    def final_id(self, new: NewUpload) -> str:
+        """Return an id that is the same for the same partials."""
+        return "final-" + "-".join(new.partials)
+
+    async def create_final(self, new: NewUpload) -> UploadInfo:
+        """Record a final upload."""
+        self.call("create_final")
+        upload_id = self.final_id(new)
+        info = UploadInfo(
+            upload_id, None, 0, new.metadata_raw, new.metadata, new.kind, new.concat_raw
+        )
+        self.add(upload_id, info)
+        return info
+
+    async def read_many(self, upload_ids: Sequence[str]) -> list[UploadInfo]:
+        """Return several states."""
+        return [await self.read(upload_id) for upload_id in upload_ids]
 
     async def read(self, upload_id: str) -> UploadInfo:
         """Return the state."""
