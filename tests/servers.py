@@ -69,6 +69,7 @@ class Child:
         self._folder = tempfile.TemporaryDirectory(prefix="tests-child-")
         self._out = Path(self._folder.name, "stdout")
         self._err = Path(self._folder.name, "stderr")
+        self._last_words: str | None = None
         with self._out.open("wb") as out, self._err.open("wb") as err:
             self._process = subprocess.Popen(
                 self.command,
@@ -95,7 +96,9 @@ class Child:
 
     @property
     def log_text(self) -> str:
-        """Everything printed so far: stdout, then stderr."""
+        """Everything printed so far: stdout, then stderr. Kept when it is closed."""
+        if self._last_words is not None:
+            return self._last_words
         return self.stdout_text + self._err.read_text(errors="replace")
 
     def send(self, number: signal.Signals) -> None:
@@ -131,6 +134,7 @@ class Child:
         """Kill it with its group and remove its files."""
         self.send(signal.SIGKILL)
         self._process.wait()
+        self._last_words = self.log_text
         self._folder.cleanup()
 
 

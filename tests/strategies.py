@@ -1,5 +1,7 @@
 """Hypothesis strategies: request headers, metadata, uploads and terms."""
 
+from collections.abc import Mapping
+
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
@@ -24,6 +26,14 @@ metadata_keys = st.text(
 )
 metadata = st.dictionaries(metadata_keys, st.binary(max_size=24), max_size=5)
 
+concat_values: Mapping[Kind, st.SearchStrategy[str | None]] = {
+    Kind.WHOLE: st.none(),
+    Kind.PARTIAL: st.just("partial"),
+    Kind.FINAL: st.lists(st.from_regex("/files/[!-~]{1,9}", fullmatch=True), min_size=1).map(
+        lambda urls: "final;" + " ".join(urls)
+    ),
+}
+
 _blanks = st.text(" \t", max_size=2)
 
 
@@ -45,6 +55,7 @@ _plausible_values = st.one_of(
     metadata.map(format_metadata),
     st.sampled_from([
         "", "1", "-1", "+5", "1.0.0", "1.0.0, 1.0.0", "chunked", "identity", "gzip", "partial",
+        "final;/files/a", "final;", "final;/files/a http://h/files/b ",
         "application/offset+octet-stream", "application/octet-stream", "PATCH", "bytes=0-1",
     ]),
 )  # fmt: skip
@@ -59,6 +70,7 @@ _create_basis = st.sampled_from([
     (),
     (("Upload-Length", "5"),),
     (("Upload-Defer-Length", "1"),),
+    (("Upload-Concat", "final;/files/a /files/b"),),
     (("Content-Type", "application/offset+octet-stream"), ("Upload-Offset", "0")),
 ])  # fmt: skip
 
@@ -74,6 +86,7 @@ terms = st.builds(
     Terms,
     max_size=st.none() | small_numbers,
     termination=st.booleans(),
+    concatenation=st.booleans(),
     download=st.booleans(),
 )
 
@@ -84,13 +97,15 @@ def upload_infos(draw: st.DrawFn) -> UploadInfo:
     length = draw(st.none() | small_numbers)
     offset = draw(st.integers(min_value=0, max_value=50 if length is None else length))
     meant = draw(metadata)
+    kind = draw(st.sampled_from(Kind))
     return UploadInfo(
         id="0a1b+2c3d",
         length=length,
         offset=offset,
         metadata_raw=format_metadata(meant) or None,
         metadata=meant,
-        kind=draw(st.sampled_from(Kind)),
+        kind=kind,
+        concat_raw=draw(concat_values[kind]),
         finished=offset == length and draw(st.booleans()),
     )
 

@@ -1,7 +1,7 @@
 """The rigs of the fault tests: shared by a module, put in order before each test."""
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 
 import pytest
@@ -16,15 +16,15 @@ _RIGS = ("rig", "any_rig", "small")
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item,
-) -> Iterator[None]:
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Show with a failure what the server logged and what S3 was asked."""
-    report: pytest.TestReport = yield  # type: ignore[misc,assignment]
+    report = yield
     if report.failed and isinstance(item, pytest.Function):
         for rig in (item.funcargs[name] for name in _RIGS if name in item.funcargs):
             if isinstance(rig, Rig):
                 report.sections.append(("the server's log", rig.server.log_text))
                 report.sections.append(("calls of S3", "\n".join(rig.proxy.operations())))
-    return report  # type: ignore[return-value]
+    return report
 
 
 @pytest.fixture(scope="module")

@@ -272,17 +272,34 @@ async def test_second_patch_takes_over(tus: Tus) -> None:
     assert (await tus.get(url)).body == b"0123456789"
 
 
-async def test_head_of_a_stalled_upload(tus: Tus) -> None:
+async def test_head_of_a_stalled_upload(serve: Serve) -> None:
     """CORE-47, PITFALLS 17: HEAD frees an upload whose client is silent; its offset is right."""
+    tus = await serve(options=WebOptions(silent_takeover_s=0.2))
     url = await tus.create(10)
     headers = {**patching(0), "Content-Length": "10"}
     async with tus.begun("PATCH", url, headers, b"01234") as stalled:
-        await stalled.is_silent(0.6)  # longer than the server's patience
+        assert await stalled.is_silent(0.4)
         async with asyncio.timeout(5):
             offset = await tus.offset(url)
         response = await tus.patch(url, offset, b"0123456789"[offset:])
 
     assert offset == 5
+    assert response.status == 204
+    assert (await tus.get(url)).body == b"0123456789"
+
+
+async def test_head_of_an_upload_that_has_just_stalled(tus: Tus) -> None:
+    """CORE-47: the offset may rise, never fall, and a client that is told so can go on."""
+    url = await tus.create(10)
+    headers = {**patching(0), "Content-Length": "10"}
+    async with tus.begun("PATCH", url, headers, b"01234") as stalled:
+        await stalled.is_silent()
+        async with asyncio.timeout(10):
+            told = offset = await tus.offset(url)
+            while (response := await tus.patch(url, offset, b"0123456789"[offset:])).status == 409:
+                offset = response.offset
+
+    assert told <= offset <= 5
     assert response.status == 204
     assert (await tus.get(url)).body == b"0123456789"
 

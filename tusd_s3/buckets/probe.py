@@ -97,7 +97,7 @@ async def _choose_checksum(bucket: Bucket, prefix: str) -> str:
         except StoreError as exc:
             # Among the words for "what is this header" is SignatureDoesNotMatch.
             _log.debug("a checksum is refused", algorithm=algorithm, reason=exc.reason)
-            if algorithm == ALGORITHMS[-1]:
+            if algorithm == ALGORITHMS[-1] or exc.reason.startswith("AccessDenied"):
                 raise
     raise ConfigError("the store does not list the parts of a multipart upload as they were sent")
 
@@ -200,7 +200,9 @@ async def _scratch(bucket: Bucket, key: str) -> AsyncIterator[list[str]]:
 
 async def _remove(bucket: Bucket, key: str, multiparts: Sequence[str]) -> None:
     async with asyncio.timeout(_CLEANUP_LIMIT_S):
-        for multipart_id in multiparts:
-            with suppress(MultipartMissing):
-                await bucket.abort_multipart(key, multipart_id)
-        await bucket.delete([key])
+        try:
+            for multipart_id in multiparts:
+                with suppress(MultipartMissing):
+                    await bucket.abort_multipart(key, multipart_id)
+        finally:
+            await bucket.delete([key])

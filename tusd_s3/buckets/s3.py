@@ -150,7 +150,8 @@ class S3Bucket:
             # If-Match on a key that does not exist is answered by 404 NoSuchKey.
             raise ConditionFailed("put", key, exc.reason) from exc
         with understood("put", key):
-            return answer["ETag"]
+            etag: str = answer["ETag"]
+        return etag
 
     @asynccontextmanager
     async def get(
@@ -179,7 +180,7 @@ class S3Bucket:
     async def head(self, key: str) -> ObjectStat:
         s3 = self._s3
         try:
-            answer = await s3.ask("head", s3.control.head_object, Key=key)
+            answer = await s3.ask("head", s3.quick.head_object, Key=key)
         except StoreError as exc:
             # An answer to HEAD has no body, so it does not say what is missing, a key, the bucket
             # or a proxy's backend, nor why it is refused. GET does.
@@ -276,7 +277,7 @@ class S3Bucket:
         while True:
             page = await s3.ask(
                 "list_parts",
-                s3.control.list_parts,
+                s3.quick.list_parts,
                 Key=key,
                 UploadId=multipart_id,
                 PartNumberMarker=marker,

@@ -7,13 +7,16 @@ botocore's would also cover a body that cannot be read any more.
 
 import asyncio
 import io
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import parse_qs
 
 import aiobotocore.config  # type: ignore[import-untyped]
 import aiobotocore.session  # type: ignore[import-untyped]
+import aiohttp
 import tenacity
 from botocore.exceptions import BotoCoreError
 from botocore.handlers import add_expect_header
@@ -21,8 +24,9 @@ from botocore.handlers import add_expect_header
 from tusd_s3 import log
 from tusd_s3.buckets.s3_errors import translated
 from tusd_s3.buckets.s3_values import checksum_arguments
+from tusd_s3.buckets.s3_wire import Wire
 from tusd_s3.digests import checksum_of
-from tusd_s3.errors import ConfigError, StoreBusy
+from tusd_s3.errors import ConfigError, StoreBusy, StoreError
 from tusd_s3.interfaces import Chunk, Content
 from tusd_s3.model import KIB, MIB, Limits
 
@@ -134,9 +138,10 @@ class Connection:
     limited by the number of requests that are served and by nothing here.
     """
 
-    control: "S3Client"
-    data: "S3Client"
-    reads: "S3Client"
+    control: "S3Client"  # what is rare
+    quick: Wire  # what is small and frequent
+    data: Wire
+    reads: Wire
 
     def __init__(self, options: S3Options) -> None:
         self.options = options
@@ -151,10 +156,10 @@ class Connection:
         session = aiobotocore.session.get_session()
         try:
             await self._require_credentials(session)
-            options = self.options
             self.control = await self._client(session, CONTROL_CONNECTIONS)
-            self.data = await self._client(session, options.max_connections)
-            self.reads = await self._client(session, 0, read_timeout_s=options.timeout_s)
+            self.quick = await self._wire(session, CONTROL_CONNECTIONS)
+            self.data = await self._wire(session, self.options.max_connections)
+            self.reads = await self._wire(session, 0, read_timeout_s=self.options.timeout_s)
         except (BotoCoreError, ValueError) as exc:
             raise ConfigError(f"the settings for {self.options.place} do not work: {exc}") from exc
 
@@ -176,10 +181,43 @@ class Connection:
                 f"no credentials for {self.options.place} ({reason}): set AWS_ACCESS_KEY_ID and "
                 "AWS_SECRET_ACCESS_KEY, or a profile or role in the AWS way"
             )
+        self._credentials = found
 
-    async def _client(
+    async def _wire(
         self, session: Any, connections: int, *, read_timeout_s: float | None = None
-    ) -> "S3Client":
+    ) -> Wire:
+        """Return the hot calls, on URLs and with a region that botocore has chosen."""
+        presigned = await self.control.generate_presigned_url(
+            "get_object", Params={"Bucket": self.options.bucket, "Key": "k"}
+        )
+        base_url, _, query = presigned.partition("?")
+        scope = parse_qs(query)["X-Amz-Credential"][0].split("/")
+        bundle = session.get_config_variable("ca_bundle")
+        connector = aiohttp.TCPConnector(
+            limit=connections, ssl=ssl.create_default_context(cafile=bundle) if bundle else True
+        )
+        limits = aiohttp.ClientTimeout(
+            total=None,
+            sock_connect=min(CONNECT_TIMEOUT_S, self.options.control_timeout_s),
+            sock_read=read_timeout_s,
+        )
+        http = await self._stack.enter_async_context(
+            aiohttp.ClientSession(
+                connector=connector,
+                timeout=limits,
+                auto_decompress=False,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                trust_env=True,
+            )
+        )
+        return Wire(
+            base_url=base_url.removesuffix("k"),
+            region=scope[-3],
+            credentials=self._credentials,
+            session=http,
+        )
+
+    async def _client(self, session: Any, connections: int) -> "S3Client":
         options = self.options
         by_default = "path" if options.endpoint else "auto"
         addressing = {True: "path", False: "virtual", None: by_default}[options.path_style]
@@ -192,7 +230,7 @@ class Connection:
             max_pool_connections=connections,
             connect_timeout=min(CONNECT_TIMEOUT_S, options.control_timeout_s),
             # Calls have limits of their own; this one must not be shorter than any of them.
-            read_timeout=read_timeout_s or max(options.complete_timeout_s, options.timeout_s),
+            read_timeout=max(options.complete_timeout_s, options.timeout_s),
             retries={"total_max_attempts": 1, "mode": "standard"},
         )
         client: S3Client = await self._stack.enter_async_context(
@@ -251,10 +289,10 @@ class Connection:
                     async with asyncio.timeout(limit_s):
                         return await call(
                             Bucket=self.options.bucket,
-                            Body=body if content.size else b"",
+                            Body=body,
                             **arguments,
                         )
-            except StoreBusy:
+            except StoreError:
                 if body.failure is not None:
                     raise body.failure from None
                 raise

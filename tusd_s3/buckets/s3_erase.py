@@ -68,7 +68,7 @@ async def _delete_singly(s3: Connection, keys: Sequence[str]) -> list[StoreError
 
 async def _delete_one(s3: Connection, key: str) -> None:
     with suppress(ObjectMissing):  # some stores say so
-        await s3.ask("delete", s3.control.delete_object, Key=key)
+        await s3.ask("delete", s3.quick.delete_object, Key=key)
 
 
 async def _delete_many(s3: Connection, keys: Sequence[str]) -> list[StoreError]:

@@ -24,6 +24,8 @@ from yarl import URL
 _UNSIGNED = {"client_config": Config(s3={"payload_signing_enabled": False})}
 _NO_AUTOMATIC = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
 
+_SMALL = 64 * 1024
+
 # arguments of boto's methods, and the headers and query parameters they become
 _HEADERS = {
     "ChecksumCRC32": "x-amz-checksum-crc32",
@@ -46,7 +48,7 @@ class Streamed(aiohttp.Payload):
         super().__init__(body, content_type="application/octet-stream")
         self._size = len(body)
 
-    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+    def decode(self, *_: str) -> str:
         """Refuse: it is nobody's text."""
         raise TypeError("a stream of bytes is no text")
 
@@ -129,7 +131,10 @@ class Wire:
     async def _send(
         self, operation: str, key: str, body: Any, arguments: Mapping[str, Any]
     ) -> dict[str, Any]:
-        data = Streamed(body) if len(body) else b""
+        if len(body) > _SMALL:
+            data: Any = Streamed(body)
+        else:  # in one piece with the headers, without a task of its own
+            data = b"".join([bytes(chunk) async for chunk in body])
         response = await self._request("PUT", key, arguments, data=data, size=len(body))
         await _finish(operation, response)
         return {"ETag": response.headers["ETag"]} if "ETag" in response.headers else {}
@@ -154,7 +159,8 @@ class Wire:
         return await self._session.request(
             method,
             URL(url, encoded=True),
-            headers=CIMultiDict(request.headers.items()),
+            # the last one is not signed: some services change it on the way
+            headers=CIMultiDict([*request.headers.items(), ("Accept-Encoding", "identity")]),
             skip_auto_headers=_NO_AUTOMATIC,
             data=data,
             allow_redirects=False,

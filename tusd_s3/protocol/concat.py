@@ -1,5 +1,6 @@
 """`Upload-Concat`: what it says, and which uploads its URLs mean. No I/O."""
 
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from urllib.parse import unquote, urljoin, urlsplit
@@ -8,6 +9,7 @@ from tusd_s3.errors import InvalidConcat
 from tusd_s3.model import Kind
 
 _FINAL = "final;"
+_URL = re.compile("[!-~]+")  # RFC 3986 knows ASCII only, and HEAD has to echo it
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 
@@ -42,7 +44,7 @@ class Place:
 
 
 def parse_concat(raw: str) -> Concat:
-    """Read an `Upload-Concat` value. Blanks around the URLs are tolerated (tusd, AMB-33).
+    """Read an `Upload-Concat` value. Spaces around the URLs are tolerated (tusd, AMB-33).
 
     Raises:
         InvalidConcat: it is neither ``partial`` nor ``final;`` with at least one URL.
@@ -54,6 +56,8 @@ def parse_concat(raw: str) -> Concat:
     urls = tuple(url for url in raw.removeprefix(_FINAL).split(" ") if url)
     if not urls:
         raise InvalidConcat("a final upload of no partial uploads")
+    if not all(_URL.fullmatch(url) for url in urls):
+        raise InvalidConcat("a URL with characters that no URL has")
     return Concat(Kind.FINAL, raw, urls)
 
 
@@ -69,13 +73,15 @@ def resolve_partial(url: str, place: Place) -> str:
         parts = urlsplit(urljoin(place.creation_url, url))
     except ValueError as exc:
         raise InvalidConcat("not a URL") from exc
-    authority = parts.netloc.lower().removesuffix(_DEFAULT_PORTS.get(parts.scheme, " "))
-    if authority not in {known.lower() for known in place.authorities}:
-        raise InvalidConcat("a partial upload of another server")
     if parts.scheme not in _DEFAULT_PORTS or parts.query or parts.fragment:
         raise InvalidConcat("not the URL of an upload")
-    for path in place.paths:
-        upload_id = parts.path.removeprefix(path)
-        if upload_id and upload_id != parts.path:
-            return unquote(upload_id.removesuffix("/"))
+    authority = parts.netloc.lower().removesuffix(_DEFAULT_PORTS[parts.scheme])
+    if authority not in {known.lower() for known in place.authorities}:
+        raise InvalidConcat("a partial upload of another server")
+    path = unquote(parts.path)
+    # the longest first: a prefix of the proxy's must not be taken for a part of the id
+    for above in sorted(map(unquote, place.paths), key=len, reverse=True):
+        upload_id = path.removeprefix(above).removesuffix("/")
+        if path.startswith(above) and upload_id:
+            return upload_id
     raise InvalidConcat("not the URL of an upload")

@@ -48,6 +48,13 @@ def only_if(header: str, answer: Answer) -> Answer:
     return choose
 
 
+async def remove_all(bucket: S3Bucket, prefix: str) -> list[str]:
+    """Delete what a test had to leave, and return the keys."""
+    keys = [stat.key async for stat in bucket.list_objects(prefix)]
+    await bucket.delete(keys)
+    return keys
+
+
 @pytest_asyncio.fixture(loop_scope="module")
 async def nothing_left(
     moto: S3Server, front: Front, shared_bucket: S3Bucket
@@ -147,6 +154,35 @@ class TestFailures:
         with pytest.raises(ConfigError, match=r"cannot be reached.*SlowDown"):
             await make_bucket(attempts=1).start()
 
+    async def test_a_store_that_is_busy_with_conditions(
+        self, make_bucket: MakeBucket, front: Front
+    ) -> None:
+        """Nor for one that does not obey them."""
+        front.always["PutObject"] = only_if("^if-", error(503, "SlowDown"))
+
+        with pytest.raises(ConfigError, match="SlowDown"):
+            await make_bucket(attempts=1).start()
+
+    async def test_what_cannot_be_removed_is_named(
+        self,
+        make_bucket: MakeBucket,
+        front: Front,
+        shared_bucket: S3Bucket,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        """The first failure is the one that is raised; the multipart uploads are aborted."""
+        front.always["ListParts"] = error(503, "SlowDown")
+        front.always["DeleteObject"] = error(403, "AccessDenied")
+        prefix = f"{uuid.uuid4().hex}/"
+
+        with pytest.raises(ConfigError, match="SlowDown"):
+            await make_bucket(attempts=1, scratch_prefix=prefix).start()
+
+        (line,) = [record.getMessage() for record in caplog.records if prefix in str(record.msg)]
+        assert "left behind" in line
+        front.forget()
+        await remove_all(shared_bucket, prefix)
+
     async def test_an_account_that_may_not_delete(
         self, make_bucket: MakeBucket, front: Front, shared_bucket: S3Bucket
     ) -> None:
@@ -158,9 +194,7 @@ class TestFailures:
             await make_bucket(scratch_prefix=prefix).start()
 
         front.forget()
-        left = [stat.key async for stat in shared_bucket.list_objects(prefix)]
-        await shared_bucket.delete(left)
-        assert left
+        assert len(await remove_all(shared_bucket, prefix)) == 1
 
     async def test_a_start_that_is_cancelled(self, make_bucket: MakeBucket, front: Front) -> None:
         """What was begun is aborted before the cancellation goes on."""

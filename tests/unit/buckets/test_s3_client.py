@@ -77,7 +77,7 @@ class TestOnTheWire:
         )
         await connection.open()
 
-        where = await connection.data.generate_presigned_url(
+        where = await connection.control.generate_presigned_url(
             "get_object", Params={"Bucket": "photos", "Key": "k"}
         )
 

@@ -1,14 +1,15 @@
 """Facts about the answers: status and headers of every outcome."""
 
 import inspect
+from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 
 from tests.strategies import is_safe_field_value, terms, upload_infos
 from tusd_s3 import errors
 from tusd_s3.errors import MismatchedOffset, TusError, UploadNotFound
-from tusd_s3.model import UploadInfo
+from tusd_s3.model import Kind, UploadInfo
 from tusd_s3.protocol.answers import (
     ALLOWED_HEADERS,
     ALLOWED_METHODS,
@@ -60,7 +61,8 @@ def test_the_capabilities_are_what_the_terms_say() -> None:
         {
             "Tus-Resumable": "1.0.0",
             "Tus-Version": "1.0.0",
-            "Tus-Extension": "creation,creation-with-upload,termination,creation-defer-length",
+            "Tus-Extension": "creation,creation-with-upload,termination,"
+            "concatenation,concatenation-unfinished,creation-defer-length",
             "Tus-Max-Size": "1000",
         },
     )
@@ -118,11 +120,32 @@ def test_metadata_are_echoed_as_they_were_sent() -> None:
 
 @given(info=upload_infos())
 def test_every_upload_has_an_offset_and_one_kind_of_length(info: UploadInfo) -> None:
-    """CORE-20, DEF-04, DEF-05: one of the two length headers, never both."""
+    """CORE-20, CAT-19, DEF-04, DEF-05: one of the two length headers, never both."""
+    assume(info.kind is not Kind.FINAL)
+
     headers = described(info).headers
 
     assert headers["Upload-Offset"] == str(info.offset)
     assert ("Upload-Length" in headers) != ("Upload-Defer-Length" in headers)
+
+
+@given(info=upload_infos())
+def test_a_final_upload_has_an_offset_when_its_object_exists(info: UploadInfo) -> None:
+    """CAT-17, CAT-18, CAT-20, AMB-36: and its length as soon as it is known."""
+    info = replace(info, kind=Kind.FINAL)
+
+    headers = described(info).headers
+
+    assert ("Upload-Offset" in headers) == info.finished
+    assert headers.get("Upload-Length") == (None if info.length is None else str(info.length))
+    assert not info.finished or headers["Upload-Offset"] == headers["Upload-Length"]
+    assert "Upload-Defer-Length" not in headers
+
+
+@given(info=upload_infos())
+def test_what_an_upload_is_to_others_is_echoed_as_it_was_sent(info: UploadInfo) -> None:
+    """CAT-21, AMB-34: the raw value, and none where there was none."""
+    assert described(info).headers.get("Upload-Concat") == info.concat_raw
 
 
 def test_an_append_is_answered_with_the_new_offset() -> None:
@@ -186,6 +209,7 @@ def test_browsers_may_read_every_header_that_is_answered() -> None:
         *created(info, "/a", with_body=True).headers,
         *described(info).headers,
         *described(upload(3, None)).headers,
+        *described(replace(info, kind=Kind.PARTIAL, concat_raw="partial")).headers,
         *refused(UploadNotFound()).headers,
         *download_headers(info, size=8, etag="e", byte_range=(0, 1)),
     }

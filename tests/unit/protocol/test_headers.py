@@ -10,6 +10,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from tests.strategies import field_values, header_sources, numbers, spelled_metadata
 from tusd_s3.errors import (
     BadRequest,
+    InvalidConcat,
     InvalidContentEncoding,
     InvalidContentType,
     InvalidDeferLength,
@@ -17,11 +18,13 @@ from tusd_s3.errors import (
     InvalidOffset,
     InvalidUploadLength,
     MethodNotAllowed,
-    NotImplementedHere,
+    ModifyFinal,
     RangeNotSatisfiable,
     TusError,
     UnsupportedVersion,
 )
+from tusd_s3.model import Kind
+from tusd_s3.protocol.concat import Concat
 from tusd_s3.protocol.headers import (
     METHODS,
     OFFSET_OCTET_STREAM,
@@ -211,13 +214,67 @@ def test_a_length_cannot_be_both_known_and_deferred() -> None:
         parse_creation(headers, has_body=False)
 
 
-@pytest.mark.parametrize("value", ["partial", "final;/files/a /files/b", "foo", ""])
-def test_concatenation_is_never_taken_for_an_ordinary_upload(value: str) -> None:
-    """AMB-38: 501, also before a length that is missing."""
-    with pytest.raises(NotImplementedHere) as refusal:
-        parse_creation(sent(("Upload-Concat", value)), has_body=False)
+def test_a_partial_upload_is_created_like_any_other() -> None:
+    """CAT-02: with a length, a deferred one, or a body."""
+    concat = Concat(Kind.PARTIAL, "partial")
+    partial = ("Upload-Concat", "partial")
+    body = (("Content-Type", OFFSET_OCTET_STREAM), ("Content-Length", "3"))
 
-    assert refusal.value.status == 501
+    known = parse_creation(sent(partial, ("Upload-Length", "5")), has_body=False)
+    deferred = parse_creation(sent(partial, ("Upload-Defer-Length", "1")), has_body=False)
+    with_body = parse_creation(sent(partial, ("Upload-Length", "5"), *body), has_body=True)
+
+    assert known == Creation(5, None, {}, has_body=False, body_length=None, concat=concat)
+    assert (deferred.length, deferred.concat) == (None, concat)
+    assert (with_body.body_length, with_body.concat) == (3, concat)
+
+
+def test_a_partial_upload_needs_a_length() -> None:
+    """CAT-02, CRE-03: 400."""
+    with pytest.raises(InvalidUploadLength):
+        parse_creation(sent(("Upload-Concat", "partial")), has_body=False)
+
+
+def test_a_final_upload_has_urls_and_metadata_but_no_length() -> None:
+    """CAT-03, CAT-08, CAT-11, CAT-21: the value is kept as it was sent."""
+    raw = "final; /files/a  http://h/files/b"
+    headers = sent(("Upload-Concat", raw), ("Upload-Metadata", "a QQ=="))
+
+    assert parse_creation(headers, has_body=False) == Creation(
+        length=None,
+        metadata_raw="a QQ==",
+        metadata={"a": b"A"},
+        has_body=False,
+        body_length=None,
+        concat=Concat(Kind.FINAL, raw, ("/files/a", "http://h/files/b")),
+    )
+
+
+@pytest.mark.parametrize("line", [("Upload-Length", "5"), ("Upload-Defer-Length", "1")])
+def test_a_final_upload_cannot_say_a_length(line: tuple[str, str]) -> None:
+    """CAT-08, AMB-35: 400."""
+    with pytest.raises(InvalidUploadLength) as refusal:
+        parse_creation(sent(("Upload-Concat", "final;/files/a"), line), has_body=False)
+
+    assert refusal.value.status == 400
+
+
+@pytest.mark.parametrize("content_type", [OFFSET_OCTET_STREAM, "text/plain"])
+def test_a_final_upload_brings_no_bytes(content_type: str) -> None:
+    """AMB-25: 403, whatever they are."""
+    headers = sent(("Upload-Concat", "final;/files/a"), ("Content-Type", content_type))
+
+    with pytest.raises(ModifyFinal) as refusal:
+        parse_creation(headers, has_body=True)
+
+    assert refusal.value.status == 403
+
+
+@pytest.mark.parametrize("value", ["foo", "", "Partial", "final;", "final: /files/a"])
+def test_concatenation_is_never_taken_for_an_ordinary_upload(value: str) -> None:
+    """CAT-04, checklist 12: 400, before the length is looked at."""
+    with pytest.raises(InvalidConcat):
+        parse_creation(sent(("Upload-Concat", value), ("Upload-Length", "x")), has_body=False)
 
 
 def test_bad_metadata_create_nothing() -> None:
@@ -236,6 +293,7 @@ def test_bad_metadata_create_nothing() -> None:
         ([("Upload-Length", "6")], InvalidUploadLength),
         ([("Upload-Defer-Length", "1"), ("Upload-Defer-Length", "0")], InvalidDeferLength),
         ([("Upload-Metadata", "a"), ("Upload-Metadata", "b")], InvalidMetadata),
+        ([("Upload-Concat", "partial"), ("Upload-Concat", "final;/files/a")], InvalidConcat),
     ],
 )
 def test_a_creation_that_contradicts_itself_is_refused(
@@ -415,7 +473,7 @@ def test_any_headers_are_understood_or_refused(
         except TusError as refusal:
             statuses.add(refusal.status)
 
-    assert statuses <= {400, 405, 412, 415, 501}
+    assert statuses <= {400, 403, 405, 412, 415}
 
 
 @given(offset=numbers, length=st.none() | numbers, body=st.none() | numbers)

@@ -10,20 +10,24 @@ from hypothesis import strategies as st
 from tests.strategies import small_numbers, terms, upload_infos
 from tusd_s3.errors import (
     IncompleteUpload,
+    InvalidConcat,
     InvalidUploadLength,
     MaxSizeExceeded,
     MethodNotAllowed,
     MismatchedOffset,
     ModifyFinal,
+    NotImplementedHere,
     UploadSizeExceeded,
 )
 from tusd_s3.model import Kind, NewUpload, UploadInfo
+from tusd_s3.protocol.concat import Concat
 from tusd_s3.protocol.headers import Append, Creation
 from tusd_s3.protocol.rules import (
     AppendPlan,
     CreatePlan,
     Terms,
     decide_append,
+    decide_concat,
     decide_create,
     decide_download,
     decide_terminate,
@@ -50,20 +54,22 @@ def upload(offset: int, length: int | None, kind: Kind = Kind.WHOLE) -> UploadIn
 
 
 def test_the_extensions_are_listed_in_the_order_of_tusd() -> None:
-    """CORE-11, CRE-02, DEF-01, CWU-01, CWU-02, TRM-01."""
+    """CORE-11, CRE-02, DEF-01, CWU-01, CWU-02, TRM-01, CAT-01, CAU-01."""
     assert ANYTHING.extensions == (
         "creation",
         "creation-with-upload",
         "termination",
+        "concatenation",
+        "concatenation-unfinished",
         "creation-defer-length",
     )
 
 
 def test_what_is_off_is_not_listed() -> None:
-    """CORE-11, TRM-01: neither as an extension nor as a method."""
-    offered = Terms(termination=False, download=False)
+    """CORE-11, TRM-01, CAT-01: neither as an extension nor as a method."""
+    offered = Terms(termination=False, concatenation=False, download=False)
 
-    assert "termination" not in offered.extensions
+    assert offered.extensions == ("creation", "creation-with-upload", "creation-defer-length")
     assert offered.methods == ("POST", "HEAD", "PATCH", "OPTIONS")
 
 
@@ -74,6 +80,57 @@ def test_a_creation_is_planned_as_asked() -> None:
     assert decide_create(asked, ANYTHING) == CreatePlan(
         new=NewUpload(length=5, metadata_raw="a QQ==", metadata={"a": b"A"}), body_limit=5
     )
+
+
+PARTIAL = Concat(Kind.PARTIAL, "partial")
+FINAL = Concat(Kind.FINAL, "final;/files/a", ("/files/a",))
+
+
+@pytest.mark.parametrize(("length", "concat"), [(5, PARTIAL), (None, PARTIAL), (None, FINAL)])
+def test_what_an_upload_is_to_others_is_planned_as_asked(
+    length: int | None, concat: Concat
+) -> None:
+    """CAT-02, CAT-03, CAT-21."""
+    plan = decide_create(replace(creation(length), concat=concat), ANYTHING)
+
+    assert plan.new == NewUpload(length=length, kind=concat.kind, concat_raw=concat.raw)
+
+
+@pytest.mark.parametrize("concat", [PARTIAL, FINAL])
+def test_concatenation_can_be_off(concat: Concat) -> None:
+    """AMB-38: 501, since a partial upload must not become an ordinary one."""
+    with pytest.raises(NotImplementedHere) as refusal:
+        decide_create(replace(creation(5), concat=concat), Terms(concatenation=False))
+
+    assert refusal.value.status == 501
+
+
+@pytest.mark.parametrize("partials", [[(3, 5)], [(0, 0), (5, 5), (3, None)]])
+def test_partials_are_joined_finished_or_not(partials: list[tuple[int, int | None]]) -> None:
+    """CAT-03, CAU-02: whatever their lengths."""
+    decide_concat([upload(*stands, Kind.PARTIAL) for stands in partials], ANYTHING)
+
+
+@pytest.mark.parametrize("kind", [Kind.WHOLE, Kind.FINAL])
+def test_only_partials_are_joined(kind: Kind) -> None:
+    """CAT-25: 400 for an ordinary or a final upload among them."""
+    with pytest.raises(InvalidConcat) as refusal:
+        decide_concat([upload(5, 5, Kind.PARTIAL), upload(5, 5, kind)], ANYTHING)
+
+    assert refusal.value.status == 400
+
+
+@pytest.mark.parametrize("last", [upload(0, 401), upload(401, None)])
+def test_partials_that_are_too_long_together_are_refused(last: UploadInfo) -> None:
+    """CAT-27, CRE-09: 413; of a deferred one counts what is there."""
+    first = upload(600, 600, Kind.PARTIAL)
+    last = replace(last, kind=Kind.PARTIAL)
+
+    decide_concat([first, replace(last, length=400, offset=0)], AT_MOST_1000)
+    with pytest.raises(MaxSizeExceeded) as refusal:
+        decide_concat([first, last], AT_MOST_1000)
+
+    assert refusal.value.status == 413
 
 
 @pytest.mark.parametrize("length", [0, 1, 1000])
