@@ -1,6 +1,7 @@
 """Servers, buckets and profiles for every test; prints which real stores take part."""
 
 import importlib.metadata
+import signal
 import sys
 import uuid
 from collections.abc import Callable, Iterator
@@ -41,6 +42,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "default: disk, moto, and every other one that is installed",
     )
     group.addoption("--server", default=None, help="creation URL of another tus server to test")
+
+
+def pytest_configure() -> None:
+    """Let SIGTERM unwind as Ctrl-C does, so that no server outlives the tests."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def chosen_buckets(config: pytest.Config) -> list[str]:

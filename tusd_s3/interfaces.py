@@ -297,12 +297,15 @@ class HeldUpload(Protocol):
         """The upload as it stands now; kept up to date by the methods below."""
         ...
 
-    async def append(self, body: Body, *, declared_length: int | None = None) -> UploadInfo:
+    async def append(
+        self, body: Body, *, declared_length: int | None = None, expected: int | None = None
+    ) -> UploadInfo:
         """Store a body at the present offset and finish the upload if that was its last byte.
 
         What arrived is stored however the body ends. The caller has limited the body to what
         the upload may take (`rules.decide_append`). ``declared_length`` fixes a deferred length
-        and is saved before the first byte.
+        and is saved before the first byte. ``expected`` is the number of bytes that the client
+        has announced, if it has: a few need little room.
 
         Returns:
             The upload afterwards: its offset is what a fresh read of the bucket would give.

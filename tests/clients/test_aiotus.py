@@ -56,7 +56,7 @@ async def test_a_file_arrives(served: Deployment, payload: Payloads, size: int) 
     """What aiotus sends in its chunks of 4 MiB is what the bucket holds."""
     sent = payload(size)
 
-    url = await aiotus.upload(served.url, io.BytesIO(sent.data))
+    url = await aiotus.upload(served.url, io.BytesIO(sent.data), config=QUICK)
 
     assert await _digest(served, url) == sent.digest
 
@@ -69,7 +69,7 @@ async def test_chunks_need_not_match_parts(
     sent = payload(int(2.5 * served.part_size) + 9)
     chunk_size = int(parts_per_chunk * served.part_size)
 
-    url = await aiotus.upload(served.url, io.BytesIO(sent.data), chunksize=chunk_size)
+    url = await aiotus.upload(served.url, io.BytesIO(sent.data), config=QUICK, chunksize=chunk_size)
 
     assert await _digest(served, url) == sent.digest
 
@@ -80,7 +80,7 @@ async def test_an_empty_file_is_finished_by_its_creation(
     """An empty POST with a Content-Type of its own creates the empty object."""
     sent = payload(0)
 
-    url = await aiotus.upload(served.url, io.BytesIO(sent.data))
+    url = await aiotus.upload(served.url, io.BytesIO(sent.data), config=QUICK)
 
     assert await _digest(served, url) == sent.digest
 
@@ -94,7 +94,7 @@ async def test_metadata_come_back_as_sent(served: Deployment, payload: Payloads)
         "valueless": None,
     }
 
-    url = await aiotus.upload(served.url, io.BytesIO(payload(11).data), metadata)
+    url = await aiotus.upload(served.url, io.BytesIO(payload(11).data), metadata, config=QUICK)
     assert url is not None
     read = await aiotus.metadata(url)
 
@@ -195,6 +195,8 @@ async def test_files_are_concatenated_in_order(served: Deployment, payload: Payl
     sent = payload(12 * MIB + 1)
     pieces = [sent.data[:MIB], sent.data[MIB : 7 * MIB], sent.data[7 * MIB :]]
 
-    url = await aiotus.upload_multiple(served.url, [io.BytesIO(piece) for piece in pieces])
+    url = await aiotus.upload_multiple(
+        served.url, [io.BytesIO(piece) for piece in pieces], config=QUICK
+    )
 
     assert await _digest(served, url) == sent.digest

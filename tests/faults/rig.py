@@ -51,6 +51,7 @@ class Rig:
     def __init__(self, place: BucketPlace, options: Sequence[str] = ()) -> None:
         assert place.server is not None
         self.bucket = place.name
+        self.upstream = place.server
         self.proxy = S3Proxy(place.server)
         self.s3: Any = place.server.client()
         self._options = list(options)
@@ -115,6 +116,17 @@ class Rig:
     def upload(self, length: int | None) -> str:
         """Create an upload and return its URL."""
         return tus_client.new_upload(self.url, length)
+
+    def begun(self, total: int, sent: int) -> tuple[str, tus_client.Resumer]:
+        """Create an upload of which ``sent`` bytes are acknowledged; return its URL and client."""
+        data = pattern(total, seed=total + sent)
+        url = self.upload(total)
+        resumer = tus_client.Resumer(lambda: url, data, chunk=sent)
+        answered = resumer.patch_once(0)
+        assert answered is not None
+        assert (answered.status, answered.offset) == (204, sent)
+        resumer.chunk = total
+        return url, resumer
 
     def key(self, url: str) -> str:
         """Return the key of an upload's object."""

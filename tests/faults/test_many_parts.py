@@ -1,8 +1,10 @@
 """More parts than one page of ListParts has: they all count, and the object is made of them all."""
 
 import hashlib
+import http.client
 import json
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -16,6 +18,7 @@ pytestmark = pytest.mark.slow  # 1,200 calls
 PARTS = 1_200
 SIZE = 4_096  # of a part; S3's minimum is lifted
 KEY = "many"
+UNSIGNED = {"Authorization": "AWS4-HMAC-SHA256 Credential=x/20260101/us-east-1/s3/aws4_request"}
 
 
 @pytest.fixture(scope="module")
@@ -35,15 +38,17 @@ def rig(lenient_moto: servers.S3Server) -> Iterator[Rig]:
 
 def _begin_as_tusd(rig: Rig, data: bytes, parts: int) -> str:
     """Store an upload of many parts as tusd leaves it, and return its multipart id."""
-    place = {"Bucket": rig.bucket, "Key": KEY}
-    multipart_id: str = rig.s3.create_multipart_upload(**place)["UploadId"]
-    for number in range(1, parts + 1):
-        rig.s3.upload_part(
-            **place,
-            UploadId=multipart_id,
-            PartNumber=number,
-            Body=data[(number - 1) * SIZE : number * SIZE],
-        )
+    created = rig.s3.create_multipart_upload(Bucket=rig.bucket, Key=KEY)
+    multipart_id: str = created["UploadId"]
+    store = http.client.HTTPConnection(urlsplit(rig.upstream.endpoint).netloc)
+    for number in range(1, parts + 1):  # moto looks at no signature; boto3 takes 5 ms for one
+        target = f"/{rig.bucket}/{KEY}?partNumber={number}&uploadId={multipart_id}"
+        part = data[(number - 1) * SIZE : number * SIZE]
+        store.request("PUT", target, body=part, headers=UNSIGNED)
+        response = store.getresponse()
+        assert response.status == 200, response.read()
+        response.read()
+    store.close()
     record = {
         "ID": f"{KEY}+{multipart_id}",
         "Size": len(data),

@@ -153,6 +153,19 @@ def decide_append(asked: Append, info: UploadInfo, terms: Terms) -> AppendPlan:
     return AppendPlan(limit=limit, declared_length=news)
 
 
+def decide_finish(info: UploadInfo, terms: Terms) -> None:
+    """Grant or refuse the making of an upload's object when every byte is there.
+
+    The length of a final upload may have become known after it was created, when the last of its
+    partials was finished: deferring is no way around the maximum.
+
+    Raises:
+        MaxSizeExceeded: it is a final upload and longer than the server takes.
+    """
+    if info.kind is Kind.FINAL:
+        _check_max_size(info.length or 0, terms)
+
+
 def decide_terminate(info: UploadInfo | None, terms: Terms) -> None:
     """Grant or refuse a DELETE, of finished and unfinished uploads alike.
 

@@ -1,47 +1,67 @@
 """Make the object of a final upload from the objects of its partials.
 
-Everything is idempotent: the plan follows from the partials' sizes and the way, which is recorded
-with the multipart id before the first part is made. Whoever comes after a crash finds both, keeps
-the parts that are there with the right size, makes the others, and completes.
+Everything is idempotent: which plan the parts follow is recorded with the multipart id before the
+first part is made. Whoever comes after a crash finds both, keeps the parts that are there with the
+right size, makes the others, and completes. If the plan has changed since (other limits, another
+version of this program), the parts of the old one are given up.
 
-The multipart upload is made without a checksum algorithm: not every store returns the checksum of
-a part that it copied, and Complete would ask for it. Copies never leave the bucket and are guarded
-by the source's ETag; stitched parts are sent with Content-MD5.
+What the store does not take is found out by trying, see `_another_way`. A failure aborts the
+multipart upload, but for a Complete that was not answered: it may still succeed.
+
+Where parts are copied the multipart upload is made without a checksum algorithm: not every store
+returns the checksum of a part that it copied, and Complete would ask for it. Copies never leave
+the bucket and are guarded by the source's ETag; stitched parts are sent with Content-MD5.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
-from dataclasses import replace
-from typing import TypeVar
+import hashlib
+import json
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 import structlog
 
 from tusd_s3.errors import (
-    ConditionFailed,
     CopyRefused,
-    MaxSizeExceeded,
     MultipartMissing,
-    ObjectMissing,
-    OutOfRoom,
     PartsRefused,
     StoreBusy,
     StoreError,
     UploadGone,
 )
-from tusd_s3.interfaces import Chunk
 from tusd_s3.model import ObjectHeaders, ObjectStat, Part
-from tusd_s3.store.concat import PlannedPart, Range, Way, plan_parts
+from tusd_s3.store.concat import PlannedPart, Way, plan_parts
 from tusd_s3.store.depot import Depot
 from tusd_s3.store.grid import choose_part_size
 from tusd_s3.store.info import Assembly, Record
 from tusd_s3.store.keys import parse_upload_id
-from tusd_s3.store.spool import BufferContent, BytesContent, PartBuffer
+from tusd_s3.store.partmaker import PartMaker, put_whole
 from tusd_s3.store.state import Snapshot, StateReader
 
 _log = structlog.get_logger()
-_PARTS_AT_ONCE = 8  # of one final, within the process-wide slots
-_STITCHED = "MD5"
+_PARTS_AT_ONCE = 8  # of one final; what goes to the bucket needs a slot besides
+_READS_AT_ONCE = 16
+_BESIDE_COPIES = "MD5"
 _T = TypeVar("_T")
+
+
+@dataclass(slots=True)
+class Job:
+    """A multipart upload that is being filled.
+
+    Attributes:
+        checksum: algorithm of the parts that we send.
+        name: what is recorded: the way, and a fingerprint of the plan and of its sources.
+        made: the parts that are there, by number.
+    """
+
+    way: Way
+    plan: Sequence[PlannedPart]
+    checksum: str
+    name: str
+    multipart_id: str = ""
+    made: dict[int, Part] = field(default_factory=dict)
 
 
 class Assembler:
@@ -62,6 +82,7 @@ class Assembler:
         rewrite: Callable[[Record], Awaitable[None]],
     ) -> None:
         self._depot = depot
+        self._bucket = depot.bucket
         self._reader = reader
         self._snapshot = snapshot
         self._headers = headers
@@ -75,34 +96,45 @@ class Assembler:
         Raises:
             UploadGone: a partial's object is not there any more.
             MaxSizeExceeded: the object would be larger than the bucket takes.
-            StoreError: it could not be made; nothing but what a later call goes on with is left.
+            StoreError: it could not be made; a later call may succeed.
         """
         self._sources = await self._find_sources()
-        total = sum(source.size for source in self._sources)
-        if total < self._depot.bucket.limits.min_part:
-            await self._rewrite(self._snapshot.record.with_length(total))
-            await self._put_whole()
+        if self._total < self._bucket.limits.min_part:
+            await self._rewrite(self._snapshot.record.with_length(self._total))
+            await put_whole(self._depot, self._key, self._sources, self._headers)
             return
+        way = self._depot.copying.way
+        job = await self._resume()
         while True:
-            way = await self._begin(total)
+            job = job or await self._begin(way)
             try:
-                await self._make_parts_and_complete(way)
+                await self._make_parts(job)
+                if job.way is not Way.STREAM:
+                    await self._check_copies(job)
+                await self._complete(job)
             except (CopyRefused, PartsRefused) as exc:
-                await self._abort()
-                if not self._find_another_way(way, exc):
-                    raise
-            except (StoreError, MaxSizeExceeded):
-                await self._abort()
+                await self._abort(job.multipart_id)
+                way = _another_way(job.way, exc)
+                job = None
+            except UnansweredComplete as exc:
+                raise exc.failure from exc
+            except StoreError:
+                await self._abort(job.multipart_id)
                 raise
             else:
+                self._depot.copying.way = job.way
                 return
+
+    @property
+    def _total(self) -> int:
+        return sum(source.size for source in self._sources)
 
     # -- what there is -------------------------------------------------------------------------
 
     async def _find_sources(self) -> list[ObjectStat]:
         """Describe the partials' objects, in order."""
         assert self._snapshot.partials is not None  # noqa: S101 - the caller looked
-        at_once = asyncio.Semaphore(_PARTS_AT_ONCE)
+        at_once = asyncio.Semaphore(_READS_AT_ONCE)
 
         async def find(upload_id: str) -> ObjectStat:
             parsed = parse_upload_id(upload_id)
@@ -114,162 +146,145 @@ class Assembler:
             return stat
 
         ids = [partial.id for partial in self._snapshot.partials]
-        stats = await _all([find(upload_id) for upload_id in dict.fromkeys(ids)])
-        by_id = dict(zip(dict.fromkeys(ids), stats, strict=True))
+        different = list(dict.fromkeys(ids))
+        stats = await _all([find(upload_id) for upload_id in different])
+        by_id = dict(zip(different, stats, strict=True))
         return [by_id[upload_id] for upload_id in ids]
 
-    async def _begin(self, total: int) -> Way:
-        """Return the way that is recorded, or begin a multipart upload and record it."""
-        record = self._snapshot.record
-        if record.assembly is not None and await self._is_open(record.assembly.multipart_id):
-            return Way(record.assembly.way)
-        way = self._depot.copying.way
-        multipart_id = await self._depot.bucket.create_multipart(
-            self._key, headers=self._headers, checksum=_STITCHED
-        )
-        assembly = Assembly(multipart_id, way.value)
-        try:
-            await self._rewrite(replace(record.with_length(total), assembly=assembly))
-        except BaseException:
-            await asyncio.shield(self._abort_quietly(multipart_id))
-            raise
-        return way
+    def _plan(self, way: Way) -> Job:
+        """Plan the parts.
 
-    async def _is_open(self, multipart_id: str) -> bool:
+        Raises:
+            MaxSizeExceeded: no object can have as many bytes or parts.
+        """
+        sizes = [source.size for source in self._sources]
+        part_size = choose_part_size(self._total, self._depot.limits)
+        plan = plan_parts(sizes, self._bucket.limits, way, part_size=part_size)
+        checksum = self._bucket.features.checksum if way is Way.STREAM else _BESIDE_COPIES
+        says: list[Any] = [checksum, [(source.key, source.etag) for source in self._sources]]
+        says += [[(r.source, r.start, r.end) for r in part.ranges] for part in plan]
+        fingerprint = hashlib.sha256(json.dumps(says).encode()).hexdigest()[:16]
+        return Job(way, plan, checksum, f"{way.value} {fingerprint}")
+
+    async def _resume(self) -> Job | None:
+        """Return the assembly that is recorded, if its parts follow the plan of today."""
+        assembly = self._snapshot.record.assembly
+        if assembly is None:
+            return None
         try:
-            await self._depot.bucket.list_parts(self._key, multipart_id)
+            listed = await self._bucket.list_parts(self._key, assembly.multipart_id)
         except MultipartMissing:
-            return False
-        return True
+            return None
+        ways = {way.value: way for way in Way}
+        way = ways.get(assembly.way.partition(" ")[0])
+        job = None if way is None else self._plan(way)
+        if job is None or job.name != assembly.way:
+            await self._abort(assembly.multipart_id)
+            return None
+        job.multipart_id = assembly.multipart_id
+        sizes = {planned.number: planned.size for planned in job.plan}
+        job.made = {part.number: part for part in listed if sizes.get(part.number) == part.size}
+        _log.info("assembly goes on", upload=str(self._snapshot.id), parts=len(job.made))
+        return job
 
-    def _find_another_way(self, way: Way, exc: StoreError) -> bool:
-        """Note what the store does not take; False if nothing is left to try."""
-        if isinstance(exc, CopyRefused) and way is not Way.STREAM:
-            self._depot.copying.way = Way.STREAM
-        elif isinstance(exc, PartsRefused) and way is Way.COPY:
-            self._depot.copying.way = Way.EQUAL
-        else:
-            return False
-        _log.info("assembling in another way", way=self._depot.copying.way.value, reason=exc.reason)
-        return True
+    async def _begin(self, way: Way) -> Job:
+        """Begin a multipart upload and record it."""
+        job = self._plan(way)
+        job.multipart_id = await self._bucket.create_multipart(
+            self._key, headers=self._headers, checksum=job.checksum
+        )
+        record = self._snapshot.record.with_length(self._total)
+        try:
+            await self._rewrite(replace(record, assembly=Assembly(job.multipart_id, job.name)))
+        except BaseException:
+            await self._abort(job.multipart_id)
+            raise
+        return job
 
     # -- making it -----------------------------------------------------------------------------
 
-    async def _make_parts_and_complete(self, way: Way) -> None:
-        assembly = self._snapshot.record.assembly
-        assert assembly is not None  # noqa: S101 - it was recorded
-        sizes = [source.size for source in self._sources]
-        part_size = choose_part_size(sum(sizes), self._depot.limits)
-        plan = plan_parts(sizes, self._depot.bucket.limits, way, part_size=part_size)
-        multipart_id = assembly.multipart_id
-        listed = await self._depot.bucket.list_parts(self._key, multipart_id)
-        there = {part.number: part for part in listed}
-        at_once = asyncio.Semaphore(_PARTS_AT_ONCE)
+    async def _make_parts(self, job: Job) -> None:
+        """Make the parts that are missing; when one fails, those that are on their way end first.
 
-        async def make(planned: PlannedPart) -> Part:
-            known = there.get(planned.number)
-            if known is not None and known.size == planned.size:
-                return known
-            async with at_once, self._depot.slots:
-                return await self._make(multipart_id, planned)
+        So that nothing appears in a multipart upload after it was aborted.
+        """
+        rest = iter([planned for planned in job.plan if planned.number not in job.made])
+        maker = PartMaker(self._depot, self._key, self._sources, job.multipart_id, job.checksum)
+        failures: list[StoreError] = []
 
-        parts = await _all([make(planned) for planned in plan])
+        async def make_some() -> None:
+            for planned in rest:
+                try:
+                    job.made[planned.number] = await maker.make(planned)
+                except StoreError as exc:
+                    failures.append(exc)
+                if failures:
+                    return
+
+        await _all([make_some() for _ in range(_PARTS_AT_ONCE)])
+        if failures:
+            raise next((f for f in failures if isinstance(f, UploadGone)), failures[0])
+
+    # -- completing it -------------------------------------------------------------------------
+
+    async def _check_copies(self, job: Job) -> None:
+        """See that copied parts are as long as planned: some stores ignore what they do not know.
+
+        Raises:
+            CopyRefused: they are not.
+        """
+        sizes = {planned.number: planned.size for planned in job.plan}
+        for part in await self._bucket.list_parts(self._key, job.multipart_id):
+            if part.size != sizes.get(part.number, part.size):
+                raise CopyRefused("list_parts", self._key, "a copied part has another size")
+
+    async def _complete(self, job: Job) -> None:
+        parts = [job.made[planned.number] for planned in job.plan]
+        if job.way is not Way.STREAM:
+            parts = [replace(part, checksum=None) for part in parts]
         try:
-            await self._depot.bucket.complete_multipart(self._key, multipart_id, parts)
+            await self._bucket.complete_multipart(self._key, job.multipart_id, parts)
+        except StoreBusy as exc:
+            raise UnansweredComplete(exc) from exc
         except MultipartMissing as exc:  # an earlier Complete may have done it
             if await self._reader.our_object(self._snapshot.record, self._snapshot.id) is None:
                 raise StoreBusy(exc.operation, exc.key, "the assembly vanished") from exc
 
-    async def _make(self, multipart_id: str, planned: PlannedPart) -> Part:
-        if planned.is_copy:
-            try:
-                return await self._copy(multipart_id, planned)
-            except CopyRefused:
-                if planned.size >= self._depot.limits.min_part:
-                    raise
-                # some stores do not copy a few bytes: send them
-            except (ObjectMissing, ConditionFailed) as exc:
-                raise UploadGone(exc.operation, exc.key, "a partial's object changed") from exc
-        return await self._stitch(multipart_id, planned)
-
-    async def _copy(self, multipart_id: str, planned: PlannedPart) -> Part:
-        wanted = planned.ranges[0]
-        source = self._sources[wanted.source]
-        return await self._depot.bucket.copy_part(
-            self._key,
-            multipart_id,
-            planned.number,
-            source.key,
-            start=wanted.start,
-            end=wanted.end,
-            source_etag=source.etag,
-        )
-
-    async def _stitch(self, multipart_id: str, planned: PlannedPart) -> Part:
-        """Download the ranges of a part and upload them as one."""
-        buffer = self._depot.spool.buffer(_STITCHED, _stay)
-        try:
-            await self._fill(buffer, planned.ranges)
-            return await self._depot.bucket.upload_part(
-                self._key, multipart_id, planned.number, BufferContent(buffer)
-            )
-        finally:
-            await buffer.close()
-
-    async def _put_whole(self) -> None:
-        """Store all that there is with one PutObject."""
-        sizes = enumerate(source.size for source in self._sources)
-        ranges = [Range(index, 0, size) for index, size in sizes if size]
-        if not ranges:
-            nothing = BytesContent(b"", _STITCHED)
-            await self._depot.bucket.put(self._key, nothing, headers=self._headers)
-            return
-        async with self._depot.slots:
-            buffer = self._depot.spool.buffer(_STITCHED, _stay)
-            try:
-                await self._fill(buffer, ranges)
-                content = BufferContent(buffer)
-                await self._depot.bucket.put(self._key, content, headers=self._headers)
-            finally:
-                await buffer.close()
-
-    async def _fill(self, buffer: PartBuffer, ranges: Sequence[Range]) -> None:
-        buffer.sending = True  # it gives its room back as soon as the bucket lets it
-        try:
-            for wanted in ranges:
-                async for chunk in self._read(wanted):
-                    await buffer.write(bytes(chunk))
-        except (ObjectMissing, ConditionFailed) as exc:
-            raise UploadGone(exc.operation, exc.key, "a partial's object changed") from exc
-        except OutOfRoom as exc:
-            raise StoreBusy("assemble", self._key, "no room to stitch parts") from exc
-        if buffer.size != sum(wanted.size for wanted in ranges):
-            raise StoreError("get", self._key, "a partial's object was cut short")
-
-    async def _read(self, wanted: Range) -> AsyncIterator[Chunk]:
-        source = self._sources[wanted.source]
-        async with self._depot.bucket.get(
-            source.key, start=wanted.start, end=wanted.end, if_match=source.etag
-        ) as reader:
-            async for chunk in reader.chunks():
-                yield chunk
-
-    # -- giving up -----------------------------------------------------------------------------
-
-    async def _abort(self) -> None:
-        assembly = self._snapshot.record.assembly
-        if assembly is not None:
-            await asyncio.shield(self._abort_quietly(assembly.multipart_id))
+    async def _abort(self, multipart_id: str) -> None:
+        """Give a multipart upload up, as well as it can be done."""
+        await asyncio.shield(self._abort_quietly(multipart_id))
 
     async def _abort_quietly(self, multipart_id: str) -> None:
         try:
-            await self._depot.bucket.abort_multipart(self._key, multipart_id)
+            await self._bucket.abort_multipart(self._key, multipart_id)
+        except MultipartMissing:
+            pass
         except StoreError as exc:
             _log.warning("an assembly was left behind", key=self._key, error=str(exc))
 
 
-def _stay() -> None:
-    """Ignore being asked for room: what is being stitched is on its way to the bucket."""
+class UnansweredComplete(Exception):
+    """Complete may have been done or may yet be: its parts must stay."""
+
+    def __init__(self, failure: StoreBusy) -> None:
+        super().__init__(str(failure))
+        self.failure = failure
+
+
+def _another_way(way: Way, refusal: StoreError) -> Way:
+    """Return what to try next: a store may not copy, or may demand parts of one size.
+
+    Raises:
+        StoreError: the refusal, when nothing is left to try.
+    """
+    if isinstance(refusal, CopyRefused) and way is not Way.STREAM:
+        following = Way.STREAM
+    elif isinstance(refusal, PartsRefused) and way is Way.COPY:
+        following = Way.EQUAL
+    else:
+        raise refusal
+    _log.info("assembling in another way", way=following.value, reason=refusal.reason)
+    return following
 
 
 async def _all(calls: Sequence[Coroutine[None, None, _T]]) -> list[_T]:

@@ -8,7 +8,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 
 from tusd_s3.interfaces import Lock
-from tusd_s3.store.spool import PartBuffer
+from tusd_s3.store.buffer import PartBuffer
 from tusd_s3.store.state import Snapshot
 
 

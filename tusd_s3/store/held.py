@@ -24,12 +24,12 @@ from tusd_s3.errors import (
 from tusd_s3.interfaces import Body, Lock
 from tusd_s3.model import ObjectHeaders, UploadInfo
 from tusd_s3.store.assembler import Assembler
+from tusd_s3.store.buffer import BytesContent, PartBuffer
 from tusd_s3.store.cache import StateCache
 from tusd_s3.store.depot import Depot
 from tusd_s3.store.grid import Ledger
 from tusd_s3.store.info import Phase, Record, format_record
 from tusd_s3.store.objects import object_headers
-from tusd_s3.store.spool import BytesContent, PartBuffer
 from tusd_s3.store.state import Snapshot, StateReader, is_ours
 from tusd_s3.store.uploader import Uploader
 
@@ -79,7 +79,9 @@ class Held:
 
     # -- append --------------------------------------------------------------------------------
 
-    async def append(self, body: Body, *, declared_length: int | None = None) -> UploadInfo:
+    async def append(
+        self, body: Body, *, declared_length: int | None = None, expected: int | None = None
+    ) -> UploadInfo:
         """Store a body at the present offset; see `HeldUpload.append`."""
         self._on_append(self, body)
         self._claim_tail_bytes()
@@ -87,7 +89,7 @@ class Held:
             await self._prepare(declared_length)
             refusal = None
             if not self.snapshot.object_exists:
-                refusal = await self._run(body)
+                refusal = await self._run(body, expected)
             if self.snapshot.object_exists or self.info.is_pending:
                 await self._finish()
             self._hand_over()
@@ -134,11 +136,11 @@ class Held:
             if ledger is not None:
                 ledger.declare(record.length)
 
-    async def _run(self, body: Body) -> TusError | None:
+    async def _run(self, body: Body, expected: int | None) -> TusError | None:
         """Store the body; return why no more of it could be taken, if that was its end."""
         remembered, self._tail_bytes = self._tail_bytes, None
         uploader = Uploader(self._depot, self.snapshot, self._headers(), remembered=remembered)
-        self._tail_bytes = await uploader.run(body)
+        self._tail_bytes = await uploader.run(body, expected)
         if uploader.failure is not None:
             raise uploader.failure
         if uploader.has_jumped and not self.snapshot.object_exists:
@@ -178,8 +180,8 @@ class Held:
         if not snapshot.object_exists:
             await self._make_object()
             snapshot.object_exists = True
-        tail, snapshot.tail = snapshot.tail, None
         await self._rewrite(snapshot.record.finished())
+        tail, snapshot.tail = snapshot.tail, None  # it counted until the record said so
         if tail is not None:
             await self._delete_tail(tail.key)
 

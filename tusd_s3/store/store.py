@@ -51,6 +51,7 @@ from tusd_s3.errors import (
 )
 from tusd_s3.interfaces import Body, Bucket, Clock, Lock, ObjectReader
 from tusd_s3.model import Limits, NewUpload, ObjectHeaders, UploadInfo
+from tusd_s3.store.buffer import BytesContent
 from tusd_s3.store.cache import StateCache
 from tusd_s3.store.depot import Depot
 from tusd_s3.store.grid import Ledger, choose_grid
@@ -58,7 +59,7 @@ from tusd_s3.store.held import Held, Memory
 from tusd_s3.store.info import Phase, Record, format_record
 from tusd_s3.store.keys import Names, UploadId, is_multipart_id, parse_upload_id
 from tusd_s3.store.objects import object_headers
-from tusd_s3.store.spool import BytesContent, Spool
+from tusd_s3.store.spool import Spool
 from tusd_s3.store.state import Snapshot, StateReader, is_ours
 
 _log = structlog.get_logger()

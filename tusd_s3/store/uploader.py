@@ -28,8 +28,8 @@ from tusd_s3.errors import (
 )
 from tusd_s3.interfaces import Body
 from tusd_s3.model import Ended, ObjectHeaders
+from tusd_s3.store.buffer import BufferContent, PartBuffer
 from tusd_s3.store.depot import Depot
-from tusd_s3.store.spool import BufferContent, PartBuffer
 from tusd_s3.store.state import Snapshot, Tail
 
 _log = structlog.get_logger()
@@ -62,12 +62,17 @@ class Uploader:
         self._in_flight = asyncio.Semaphore(depot.parts_per_upload)
         self._object_key = depot.names.object(snapshot.id.object_id)
         self._stop: Callable[[Ended], None] = lambda _: None
+        self._expected: int | None = 0
         self._number = self._ledger.next_number  # of the part that is being filled
         self.failure: StoreError | None = None
         self.refusal: TusError | None = None
 
-    async def run(self, body: Body) -> PartBuffer | None:
+    async def run(self, body: Body, expected: int | None = None) -> PartBuffer | None:
         """Store a body to its end, however it ends.
+
+        Args:
+            body: the bytes.
+            expected: how many the client has announced, None if it has not.
 
         Returns:
             The buffer with the tail's bytes if there is a tail and it is still in memory; the
@@ -75,6 +80,7 @@ class Uploader:
             the body was not read to its end because no more of it can be taken.
         """
         self._stop = body.stop
+        self._expected = expected
         rest: PartBuffer | None = None
         try:
             async with asyncio.TaskGroup() as group:
@@ -145,12 +151,12 @@ class Uploader:
         """Return the buffer of a part, with the tail's bytes in it if the part has a tail."""
         tail = self._snapshot.tail
         if tail is None or tail.number != number:
-            return self._new_buffer()
+            return await self._new_buffer(0)
         if self._remembered is not None:
             buffer, self._remembered = self._remembered, None
             buffer.reuse(self._evict)
             return buffer
-        buffer = self._new_buffer()
+        buffer = await self._new_buffer(tail.size)
         try:
             async with self._depot.bucket.get(tail.key, if_match=tail.etag) as reader:
                 async for chunk in reader.chunks():
@@ -161,8 +167,14 @@ class Uploader:
             raise LeaseLost("get", tail.key, "the tail was changed by somebody else") from exc
         return buffer
 
-    def _new_buffer(self) -> PartBuffer:
-        buffer = self._depot.spool.buffer(self._snapshot.record.checksum, self._evict)
+    async def _new_buffer(self, tail_size: int) -> PartBuffer:
+        expected = None if self._expected is None else tail_size + self._expected
+        buffer = await self._depot.spool.buffer(
+            self._snapshot.record.checksum,
+            self._size(self._number),
+            self._evict,
+            expected=expected,
+        )
         self._open.add(buffer)
         return buffer
 
@@ -173,10 +185,12 @@ class Uploader:
 
     async def _store_part(self, buffer: PartBuffer, number: int) -> None:
         """Store a whole part; a failure is noted, so that the other parts go on."""
+        answered = False
         try:
             if not self._is_stored_already(buffer, number):
                 async with self._depot.slots:
                     await self._send(buffer, number)
+            answered = True
             await self._drop_tail(number)
         except MultipartMissing as exc:
             gone = UploadGone(exc.operation, exc.key, "the multipart upload vanished")
@@ -187,7 +201,7 @@ class Uploader:
         except OSError as exc:  # a temporary file that cannot be read back
             self._fail(StoreError("upload_part", self._object_key, f"temporary file: {exc}"))
         finally:
-            await buffer.close()
+            await buffer.close(answered=answered)
             self._open.discard(buffer)
             self._in_flight.release()
 

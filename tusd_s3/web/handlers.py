@@ -1,20 +1,29 @@
 """One coroutine per method of tus, each in the order: read, lock, decide, act, answer."""
 
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from functools import partial
 
 from aiohttp import hdrs, web
 from aiohttp.http import HttpVersion11
 
-from tusd_s3.errors import MethodNotAllowed, ModifyFinal, StoreError, TusError
+from tusd_s3.errors import (
+    MethodNotAllowed,
+    ModifyFinal,
+    StoreError,
+    TusError,
+    UploadNotFound,
+)
 from tusd_s3.interfaces import HeldUpload, Locker, UploadStore
-from tusd_s3.model import Ended, Kind, UploadInfo
+from tusd_s3.model import Ended, Kind, NewUpload, UploadInfo
 from tusd_s3.protocol import answers, headers, rules
+from tusd_s3.protocol.concat import Concat
 from tusd_s3.protocol.rules import Terms
-from tusd_s3.web import download, proxy, refusals
+from tusd_s3.web import concatenation, download, proxy, refusals
 from tusd_s3.web.body import Body, LiveBodies
 from tusd_s3.web.middleware import METHOD, respond
 from tusd_s3.web.options import WebOptions
+from tusd_s3.web.proxy import Origin
 
 UPLOAD_ID = "upload_id"  # name of the part of the route's pattern
 _CREATION_METHODS = ("POST", "OPTIONS")
@@ -74,13 +83,17 @@ class Handlers:
         """POST: create an upload and store what of it came along."""
         asked = headers.parse_creation(request.headers, has_body=request.can_read_body)
         plan = rules.decide_create(asked, self._terms)
+        if asked.concat is not None and asked.concat.kind is Kind.FINAL:
+            return await self._concatenate(request, asked.concat, plan.new)
         held = await self._store.create(plan.new)
         location = self._location_of(request, held.info.id)
         info = held.info
         if asked.has_body:
             try:
                 with self._body_of(request) as body:
-                    info = await self._store_body(held, body, limit=plan.body_limit)
+                    info = await self._store_body(
+                        held, body, limit=plan.body_limit, expected=asked.body_length
+                    )
             except TusError as refusal:  # the upload exists: say where, so that it can be resumed
                 refusal.headers["Location"] = location
                 raise
@@ -112,7 +125,11 @@ class Handlers:
                 held = await self._store.open(upload_id, lock)
                 plan = rules.decide_append(asked, held.info, self._terms)
                 info = await self._store_body(
-                    held, body, limit=plan.limit, declared_length=plan.declared_length
+                    held,
+                    body,
+                    limit=plan.limit,
+                    expected=asked.body_length,
+                    declared_length=plan.declared_length,
                 )
         return respond(request, answers.appended(info))
 
@@ -146,6 +163,27 @@ class Handlers:
             headers.parse_version(request.headers)
         return method
 
+    async def _concatenate(
+        self, request: web.Request, concat: Concat, new: NewUpload
+    ) -> web.Response:
+        """Create a final upload, or find the one that an equal request began.
+
+        Its object is made at once if its partials are finished. Who is already at it is waited
+        for; after that there is nothing left to do.
+        """
+        seen = self._seen(request)
+        partials = concatenation.partials_of(concat, _creation_path(request), seen)
+        new = replace(new, partials=partials)
+        try:
+            info = await self._store.read(self._store.final_id(new))
+        except UploadNotFound:
+            rules.decide_concat(await self._store.read_many(partials), self._terms)
+            info = await self._store.create_final(new)
+        if info.is_pending:
+            info = await self._settle(info.id)
+        location = self._location_of(request, info.id)
+        return respond(request, answers.created(info, location, with_body=info.finished))
+
     async def _settle(self, upload_id: str) -> UploadInfo:
         """Return the state under the lock, with the object made if every byte is there."""
         async with self._locker.hold(
@@ -154,7 +192,10 @@ class Handlers:
             timeout_s=self._options.lock_timeout_s,
         ) as lock:
             held = await self._store.open(upload_id, lock)
-            return await held.finish() if held.info.is_pending else held.info
+            if not held.info.is_pending:
+                return held.info
+            rules.decide_finish(held.info, self._terms)
+            return await held.finish()
 
     async def _check_appendable(self, upload_id: str) -> None:
         """See that there is an upload that can be appended to."""
@@ -168,6 +209,7 @@ class Handlers:
         body: Body,
         *,
         limit: int | None,
+        expected: int | None,
         declared_length: int | None = None,
     ) -> UploadInfo:
         """Append a body as far as it came.
@@ -178,7 +220,7 @@ class Handlers:
         """
         body.limit = limit
         try:
-            info = await held.append(body, declared_length=declared_length)
+            info = await held.append(body, declared_length=declared_length, expected=expected)
         except StoreError as exc:
             raise refusals.of_failed_append(exc, held.info) from exc
         refusal = refusals.of_end(body.ended, info)
@@ -198,16 +240,26 @@ class Handlers:
 
     def _location_of(self, request: web.Request, upload_id: str) -> str:
         """Return the URL of a new upload, below the creation URL of this request."""
-        resource = request.match_info.route.resource
-        path = request.rel_url.raw_path if resource is None else resource.canonical
+        return proxy.format_location(
+            self._seen(request)[-1],
+            _creation_path(request),
+            upload_id,
+            is_relative=self._options.relative_location,
+        )
+
+    def _seen(self, request: web.Request) -> list[Origin]:
+        """Return where this server is: as we see it, and last as the request's client does."""
+        host = request.headers.get(hdrs.HOST)
+        seen = [proxy.seen_directly(request.scheme, host)]
         if proxy.is_trusted(request.remote, self._options.trusted_proxies):
-            origin = proxy.seen_through_proxy(
-                request.scheme, request.headers.get(hdrs.HOST), request.headers
-            )
-        else:
-            origin = proxy.seen_directly(request.scheme, request.headers.get(hdrs.HOST))
-        relative = self._options.relative_location
-        return proxy.format_location(origin, path, upload_id, is_relative=relative)
+            seen.append(proxy.seen_through_proxy(request.scheme, host, request.headers))
+        return seen
+
+
+def _creation_path(request: web.Request) -> str:
+    """Return the path of the creation URL that a request was sent to, encoded."""
+    resource = request.match_info.route.resource
+    return request.rel_url.raw_path if resource is None else resource.canonical
 
 
 def _let_go_soon() -> None:

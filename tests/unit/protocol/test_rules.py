@@ -30,6 +30,7 @@ from tusd_s3.protocol.rules import (
     decide_concat,
     decide_create,
     decide_download,
+    decide_finish,
     decide_terminate,
     serves_inline,
 )
@@ -131,6 +132,20 @@ def test_partials_that_are_too_long_together_are_refused(last: UploadInfo) -> No
         decide_concat([first, last], AT_MOST_1000)
 
     assert refusal.value.status == 413
+
+
+@pytest.mark.parametrize(
+    "info", [upload(1000, 1000, Kind.FINAL), upload(2000, 2000), upload(2000, 2000, Kind.PARTIAL)]
+)
+def test_an_upload_whose_bytes_are_there_is_finished(info: UploadInfo) -> None:
+    """CRE-09: what was accepted before the maximum was lowered stays accepted."""
+    decide_finish(info, AT_MOST_1000)
+
+
+def test_a_final_upload_that_became_too_long_is_not_made() -> None:
+    """CAT-27, PITFALLS 31: 413, though its partials did not say their lengths when it began."""
+    with pytest.raises(MaxSizeExceeded):
+        decide_finish(upload(1001, 1001, Kind.FINAL), AT_MOST_1000)
 
 
 @pytest.mark.parametrize("length", [0, 1, 1000])

@@ -15,7 +15,8 @@ from tusd_s3.model import Ended, Kind, Limits, NewUpload, ObjectHeaders, Part, U
 from tusd_s3.protocol.metadata import format_metadata
 from tusd_s3.store.held import Held
 from tusd_s3.store.keys import Names, parse_upload_id
-from tusd_s3.store.spool import BytesContent, Spool
+from tusd_s3.store.buffer import BytesContent
+from tusd_s3.store.spool import Spool
 from tusd_s3.store.store import Store, StoreOptions
 
 PART = 10

@@ -310,6 +310,7 @@ def test_the_contiguous_parts_of_tusd_are_the_base(parts: list[Part], left: int 
 
     assert (grid.base_parts, grid.base_bytes) == (len(prefix), size)
     assert all(p.number < grid.first_number for p in parts)
+    assert grid.has_gap == (len(prefix) < len(parts))
     assert ledger.prefix_bytes == size
     assert ledger.counted() == prefix
     assert not ledger.has_own_parts

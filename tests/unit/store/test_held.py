@@ -11,6 +11,7 @@ from tests.unit.store.bench import FILE, LONG_S, Bench, GivenBody, in_order, unt
 from tusd_s3.errors import (
     LeaseLost,
     MaxSizeExceeded,
+    PartConflict,
     PartsRefused,
     StoreBusy,
     StoreError,
@@ -92,6 +93,44 @@ async def test_an_append_to_a_finished_upload_changes_nothing(bench: Bench) -> N
 
     assert info.finished
     assert sorted(bench.bucket.operations) == ["get", "list_parts"]
+
+
+async def test_a_refusal_carries_the_durable_offset(bench: Bench) -> None:
+    """What came before it is stored."""
+    upload_id = await bench.create(None)
+    async with bench.held(upload_id) as held:
+        with pytest.raises(MaxSizeExceeded) as refused:
+            await held.append(GivenBody(FILE[:895], FILE[895:905]))
+
+    assert refused.value.headers == {"Upload-Offset": "900"}
+    assert held.info.offset == 900
+
+
+async def test_parts_that_counted_at_once_move_the_offset(bench: Bench) -> None:
+    """An old part 2 behind a freshly filled part 1, and the tail behind that."""
+    upload_id = await bench.create(50)
+    await bench.put_part(upload_id, 2, FILE[10:20])
+    await bench.put(bench.tail_key(upload_id, 3), FILE[20:24])
+
+    assert (await bench.append(upload_id, 10)).offset == 24
+
+
+@pytest.mark.parametrize("error", [None, StoreBusy])
+async def test_two_files_in_one_upload_are_an_alarm(
+    bench: Bench, error: type[StoreError] | None
+) -> None:
+    """Written down, if that can be done: no request may go on to complete them."""
+    upload_id = await bench.create(40)
+    await bench.put_part(upload_id, 3, FILE[500:510])
+    if error is not None:
+        bench.bucket.fail("put", error, match=ending(".info"))
+    with pytest.raises(PartConflict):
+        await bench.append(upload_id, 40)
+
+    assert bench.key(upload_id) not in await bench.keys()
+    if error is None:
+        with pytest.raises(UploadGone):
+            await bench.append(upload_id, 40)
 
 
 # -- a deferred length ---------------------------------------------------------------------------
@@ -310,6 +349,18 @@ async def test_a_part_that_vanished_before_complete_is_an_error(bench: Bench) ->
     assert await bench.keys() == [bench.info_key(upload_id)]
 
 
+async def test_parts_that_do_not_sum_up_are_never_completed(bench: Bench) -> None:
+    """Whatever the snapshot says: the object is the whole file or absent."""
+    upload_id = await bench.create(None)
+    await bench.append(upload_id, 14)
+    async with bench.held(upload_id) as held:
+        held.snapshot.record = held.snapshot.record.with_length(14)  # the ledger was not told
+        with pytest.raises(StoreError, match="sum up"):
+            await held.finish()
+
+    assert "complete_multipart" not in bench.bucket.operations
+
+
 async def test_finishing_what_is_not_whole_makes_no_object(bench: Bench) -> None:
     """Whoever calls it too early."""
     upload_id = await bench.create(25)
@@ -472,8 +523,7 @@ async def test_termination_leaves_nothing(bench: Bench, stage: str) -> None:
     assert bench.spool.memory_free == bench.memory
 
 
-@pytest.mark.parametrize("after", [False, True])
-@pytest.mark.parametrize("may_list", [True, False])
+@pytest.mark.parametrize(("may_list", "after"), [(True, False), (True, True), (False, False)])
 @pytest.mark.parametrize("stage", STAGES)
 async def test_termination_goes_on_after_any_failure(
     bench: Bench, stage: str, may_list: bool, after: bool

@@ -14,6 +14,7 @@ from tusd_s3.store.grid import adopt_grid, choose_grid
 from tusd_s3.store.info import (
     OURS,
     VERSION,
+    Assembly,
     Phase,
     Record,
     RecordError,
@@ -68,6 +69,8 @@ def records(draw: st.DrawFn) -> Record:
         tag=draw(st.none() | st.just("0a1b+4e5f")),
         created=draw(st.floats(0, 2**40)),
         phase=draw(st.sampled_from(Phase)),
+        partials=draw(st.none() | st.just(("a+b", "c"))),
+        assembly=draw(st.none() | st.just(Assembly("m", "copy"))),
     )
 
 
@@ -141,6 +144,7 @@ def test_changes_change_what_they_say() -> None:
 
     assert record.finished().phase is Phase.FINISHED
     assert record.terminated().phase is Phase.TERMINATED
+    assert record.in_conflict().phase is Phase.CONFLICT
     assert record.with_length(7).length == 7
     assert record.with_grid(grid).grid is grid
     assert record == Record(id="a+b", length=None)
@@ -304,6 +308,10 @@ def test_any_json_is_a_record_that_can_be_written_or_refused(
         ours(RawConcat=5),
         ours(Tag=["a"]),
         ours(Version="1"),
+        ours(Partials=[5]),
+        ours(Partials=5),
+        ours(Assembly={}),
+        ours(Assembly={"MultipartId": 5, "Way": "copy"}),
     ],
 )
 def test_what_makes_no_sense_is_refused(data: bytes) -> None:

@@ -284,23 +284,21 @@ async def test_who_was_asked_to_go_does_not_wait_for_room(make: Make) -> None:
 
 
 async def test_who_finds_only_others_that_wait_ends(make: Make) -> None:
-    """There is nobody left to ask, so the last one to come makes room for the others."""
+    """There is nobody left to ask, so one of them flushes and makes room for the others."""
     spool = full(disk=20)
     sending, first, second = make(spool), make(spool), make(spool)
     for buffer, size in ((sending, 10), (first, 5), (second, 5)):
         await buffer.write(b"1" * size)
     sending.sending = True
-    waiting = asyncio.create_task(first.write(b"1" * 15))
+    waiting = [asyncio.create_task(buffer.write(b"2" * 12)) for buffer in (first, second)]
     await steps()
-    await sending.close()  # gives 10 of the 15
-    await steps()
-    second.evicted = False  # it was asked, and its next write came first
-    asked = asyncio.create_task(second.write(b"2" * 11))
-    await asyncio.wait([asked], timeout=1)
-    await second.close()
-    await asyncio.wait_for(waiting, 1)
+    await sending.close()  # gives 10 of the 12
+    with pytest.raises(OutOfRoom):
+        await asyncio.wait_for(waiting[0], 1)
+    await first.close()
+    await asyncio.wait_for(waiting[1], 1)
 
-    assert isinstance(asked.exception(), OutOfRoom)
+    assert second.size == 17
 
 
 async def test_waiting_ends_with_the_time_limit(make: Make) -> None:
@@ -429,6 +427,25 @@ def test_a_disk_that_is_full_is_no_room(memory: int, kept: int) -> None:
 
     assert (done.returncode, done.stdout.strip(), done.stderr) == (0, str(kept), "")
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] != 100
+
+
+async def test_a_write_that_finds_the_disk_full_does_not_count(make: Make, tmp_path: Path) -> None:
+    """What was reserved for it is given back, and what was written before is still there."""
+    spool = Spool(memory_budget=0, disk_budget=100, directory=tmp_path)
+    buffer = make(spool)
+    await buffer.write(b"12345")
+    assert buffer._file is not None
+    place = buffer._file.fileno()
+    kept, full_disk = os.dup(place), os.open("/dev/full", os.O_RDWR)
+    os.dup2(full_disk, place)
+    with pytest.raises(OutOfRoom):
+        await buffer.write(b"678")
+    os.dup2(kept, place)
+    for fd in (kept, full_disk):
+        os.close(fd)
+
+    assert spool.disk_free == 95
+    assert await content_of(buffer) == b"12345"
 
 
 async def test_a_file_that_was_cut_short_is_an_error(tmp_path: Path, make: Make) -> None:

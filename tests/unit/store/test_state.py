@@ -7,6 +7,7 @@ import pytest
 from tests.faults.faulty_bucket import containing, ending
 from tests.unit.store.bench import FILE, LIMITS, LONG_S, Bench
 from tusd_s3.errors import (
+    PartConflict,
     StoreBusy,
     StoreError,
     StoreRefused,
@@ -239,6 +240,17 @@ async def test_an_upload_without_multipart_is_open_at_its_tail(bench: Bench) -> 
 
     assert "+" not in upload_id
     assert (empty, (await read(bench, upload_id)).offset) == (0, 5)
+
+
+async def test_an_upload_of_two_files_is_gone(bench: Bench) -> None:
+    """A part came twice with different bytes: nothing can be made of it."""
+    upload_id = await bench.create(40)
+    await bench.put_part(upload_id, 3, FILE[500:510])
+    with pytest.raises(PartConflict):
+        await bench.append(upload_id, 40)
+    for read_it in (reader(bench).read_settled, reader(bench).read_held):
+        with pytest.raises(UploadGone, match="different bytes"):
+            await read_it(parse_upload_id(upload_id))
 
 
 # -- without the lock ----------------------------------------------------------------------------

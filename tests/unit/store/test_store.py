@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.faulty_bucket import ending
-from tests.unit.store.bench import FILE, LONG_S, Bench, GivenBody, started
+from tests.unit.store.bench import FILE, LONG_S, Bench, GivenBody, started, until
 from tusd_s3.errors import (
     IncompleteUpload,
     MaxSizeExceeded,
@@ -15,7 +15,7 @@ from tusd_s3.errors import (
     StoreError,
     UploadNotFound,
 )
-from tusd_s3.model import Kind, NewUpload, ObjectHeaders
+from tusd_s3.model import Ended, Kind, NewUpload, ObjectHeaders
 from tusd_s3.store.info import OURS
 from tusd_s3.store.keys import Names, parse_upload_id
 from tusd_s3.store.objects import TAG
@@ -222,6 +222,32 @@ async def test_nothing_is_live_without_an_append(bench: Bench) -> None:
         assert bench.store.live(upload_id) is None
 
     assert bench.store.live("unknown") is None
+
+
+async def test_an_upload_is_live_while_its_body_is_read(bench: Bench) -> None:
+    """For a HEAD that must not disturb: the durable state, and how long the client was silent."""
+    upload_id = await bench.create(50)
+    body = GivenBody(FILE[:4], ended=None)
+    body.silent_s = 3.0
+
+    async def work() -> None:
+        async with bench.held(upload_id) as held:
+            await held.append(body)
+
+    async def is_live() -> bool:
+        return bench.store.live(upload_id) is not None
+
+    task = asyncio.create_task(work())
+    await until(is_live)
+    live = bench.store.live(upload_id)
+    assert live is not None
+    told = live.info.offset, live.silent_s
+    body.stop(Ended.IDLE)
+    await asyncio.wait_for(task, LONG_S)
+
+    assert told == (0, 3.0)
+    assert live.info.offset == 4
+    assert bench.store.live(upload_id) is None
 
 
 async def test_uploads_survive_the_process(bench: Bench) -> None:

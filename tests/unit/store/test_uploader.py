@@ -2,13 +2,14 @@
 
 import asyncio
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.faults.faulty_bucket import containing, part
+from tests.faults.faulty_bucket import containing, ending, part
 from tests.unit.store.bench import (
     FILE,
     LIMITS,
@@ -33,7 +34,7 @@ from tusd_s3.errors import (
     StoreRefused,
     UploadGone,
 )
-from tusd_s3.model import Ended
+from tusd_s3.model import Checksum, Ended
 
 
 async def appending(bench: Bench, upload_id: str, body: GivenBody) -> None:
@@ -330,42 +331,124 @@ async def test_a_temporary_file_that_cannot_be_read_fails_the_part(tmp_path: Pat
         assert bench.spool.disk_free == 10_000
 
 
+async def test_a_part_with_another_kind_of_checksum_is_sent_again(bench: Bench) -> None:
+    """Nothing can be compared; by the grid it is the same range of the same file."""
+    upload_id = await bench.create(40)
+    async with bench.held(upload_id) as held:
+        assert held.snapshot.ledger is not None
+        stored = await bench.put_part(upload_id, 2, FILE[10:20])
+        for checksum in (Checksum("MD5", "other"), None):
+            held.snapshot.ledger.add(replace(stored, number=3, checksum=checksum))
+            assert held.info.offset == 0
+        held.snapshot.ledger.add(replace(stored, number=2, checksum=Checksum("MD5", "other")))
+        info = await held.append(GivenBody(*cut(FILE[:40], 7)))
+
+    assert info.finished
+    assert await bench.download(upload_id) == FILE[:40]
+
+
+async def test_the_first_failure_is_told(bench: Bench) -> None:
+    """What else fails in its wake is not; unless the upload is gone."""
+    upload_id = await bench.create(50)
+    gate = bench.bucket.block("upload_part", match=part(2))
+    bench.bucket.fail("upload_part", StoreRefused, match=part(1))
+    bench.bucket.fail("upload_part", StoreBusy, match=part(2))
+    body = GivenBody(FILE[:20], ended=None)
+    task = asyncio.create_task(appending(bench, upload_id, body))
+    await asyncio.wait_for(gate.reached.wait(), LONG_S)
+    gate.opened.set()
+    with pytest.raises(StoreRefused):
+        await asyncio.wait_for(task, LONG_S)
+
+    assert body.ended is Ended.FAILED
+
+
+# -- a single object, and the tail that becomes the last part --------------------------------------
+
+
+async def test_what_fits_in_one_part_is_put_as_the_object(bench: Bench) -> None:
+    """With its headers; its tail is left to whoever writes the record."""
+    upload_id = await bench.create(10, filetype=b"text/plain")
+    await bench.append(upload_id, 4)
+    bench.bucket.fail("put", StoreBusy, match=ending(".info"))
+    with pytest.raises(StoreBusy):
+        await bench.append(upload_id, 10)
+    stat = await bench.inner.head(bench.key(upload_id))
+
+    assert (stat.size, stat.headers.content_type) == (10, "text/plain")
+    assert await bench.get(bench.tail_key(upload_id, 1)) == FILE[:4]
+
+
+async def test_a_tail_becomes_the_last_part(bench: Bench) -> None:
+    """The length was declared where it ends: stored first, deleted then."""
+    upload_id = await bench.create(None)
+    await bench.append(upload_id, 14)
+    bench.bucket.calls.clear()
+    await bench.append(upload_id, 14, declared_length=14)
+
+    assert in_order(
+        bench.bucket.calls,
+        ("upload_part", bench.key(upload_id)),
+        ("delete", bench.tail_key(upload_id, 2)),
+        ("complete_multipart", bench.key(upload_id)),
+    )
+
+
+async def test_a_tail_that_fails_to_become_a_part_stays(bench: Bench) -> None:
+    """The request fails and the upload is pending."""
+    upload_id = await bench.create(None)
+    await bench.append(upload_id, 14)
+    bench.bucket.fail("upload_part", StoreBusy)
+    with pytest.raises(StoreBusy):
+        await bench.append(upload_id, 14, declared_length=14)
+
+    assert await bench.offset(upload_id) == 14
+
+
+async def test_the_tail_of_tusd_is_replaced_by_ours(bench: Bench) -> None:
+    """Ours is written before tusd's is deleted."""
+    upload_id = await bench.begin_with_tusd(80, {1: FILE[:7]}, tail=FILE[7:9])
+    bench.bucket.calls.clear()
+    await bench.append(upload_id, 12)
+    plain = bench.info_key(upload_id)[: -len("info")] + "part"
+
+    assert in_order(bench.bucket.calls, ("put", bench.tail_key(upload_id, 2)), ("delete", plain))
+
+
 # -- room ----------------------------------------------------------------------------------------
 
 
 async def test_without_room_the_buffer_becomes_a_tail(tmp_path: Path) -> None:
     """The request is refused, what arrived before is durable, and all room is free again."""
     async with started(tmp_path) as bucket:
-        bench = Bench(bucket, tmp_path, memory=13)
-        bench.spool.directory = tmp_path / "missing"
+        bench = Bench(bucket, tmp_path, memory=0)
         upload_id = await bench.create(50)
+        bench.spool.disk_free = bench.spool._disk_budget = 9
         async with bench.held(upload_id) as held:
             with pytest.raises(OutOfRoom) as refused:
-                await held.append(GivenBody(FILE[:8], FILE[8:10], FILE[10:18], FILE[18:40]))
-        offset = await bench.offset(upload_id)
+                await held.append(GivenBody(FILE[:8], FILE[8:10], ended=None))
 
-        assert refused.value.headers == {"Upload-Offset": str(offset)}
-        assert offset in {10, 18}  # the first part may still have been on its way
-        bench.spool.directory = tmp_path
+        assert refused.value.headers == {"Upload-Offset": "8"}
+        assert await bench.offset(upload_id) == 8
+        assert bench.spool.disk_free == 9
+        bench.spool.disk_free = bench.spool._disk_budget = 10_000
         assert (await bench.append(upload_id, 50)).finished
         assert await bench.download(upload_id) == FILE[:50]
-        assert (bench.spool.memory_free, bench.spool.disk_free) == (13, 10_000)
 
 
-@pytest.mark.parametrize("memory", [0, 7])
-async def test_without_room_for_the_tail_it_stays(tmp_path: Path, memory: int) -> None:
+async def test_without_room_for_the_tail_it_stays(tmp_path: Path) -> None:
     """It cannot be read back to go on, so nothing of it is touched."""
     async with started(tmp_path) as bucket:
-        bench = Bench(bucket, tmp_path, remembered=0)
+        bench = Bench(bucket, tmp_path, memory=0)
         upload_id = await bench.create(50)
         await bench.append(upload_id, 8)
-        bench.spool.memory_free, bench.spool.directory = memory, tmp_path / "missing"
+        bench.spool.disk_free = bench.spool._disk_budget = 5
         async with bench.held(upload_id) as held:
             with pytest.raises(OutOfRoom):
                 await held.append(GivenBody(FILE[8:20]))
 
         assert await bench.offset(upload_id) == 8
-        assert bench.spool.memory_free == memory
+        assert bench.spool.disk_free == 5
         assert not bench.spool._buffers
 
 
@@ -490,6 +573,21 @@ async def test_a_longer_tail_is_never_overwritten_by_a_shorter_one(bench: Bench)
         told = held.info.offset
 
     assert told == 8 == await bench.offset(upload_id)
+
+
+async def test_a_tail_of_another_length_than_was_said_is_not_built_upon(tmp_path: Path) -> None:
+    """The bucket contradicts itself: an error, and nothing is stored."""
+    async with started(tmp_path) as bucket:
+        bench = Bench(bucket, tmp_path, remembered=0)
+        upload_id = await bench.create(50)
+        await bench.append(upload_id, 4)
+        async with bench.held(upload_id) as held:
+            assert held.snapshot.tail is not None
+            held.snapshot.tail = replace(held.snapshot.tail, size=5)
+            with pytest.raises(StoreError, match="as long as"):
+                await held.append(GivenBody(FILE[5:20]))
+
+        assert await bench.offset(upload_id) == 4
 
 
 async def test_a_stale_holder_cannot_read_a_tail_that_has_changed(tmp_path: Path) -> None:

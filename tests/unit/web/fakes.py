@@ -151,7 +151,9 @@ class FakeHeld:
         """The state."""
         return self.store.infos[self.upload_id]
 
-    async def append(self, body: Body, *, declared_length: int | None = None) -> UploadInfo:
+    async def append(
+        self, body: Body, *, declared_length: int | None = None, expected: int | None = None
+    ) -> UploadInfo:
         """Take the body in; complete uploads are finished unless ``finish`` shall fail."""
         self.store.calls.append("append")
         if declared_length is not None:

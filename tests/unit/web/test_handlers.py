@@ -206,7 +206,9 @@ async def test_body_is_read_after_the_creation_only() -> None:
     order: list[str] = []
 
     class Held(FakeHeld):
-        async def append(self, body: Body, *, declared_length: int | None = None) -> UploadInfo:
+        async def append(
+            self, body: Body, *, declared_length: int | None = None, expected: int | None = None
+        ) -> UploadInfo:
             order.append("append")
             return await super().append(body)
 
