@@ -43,6 +43,7 @@ def create_app(config: Config, *, bucket: Bucket | None = None) -> web.Applicati
         spool=spool,
         options=StoreOptions(
             concurrent_parts=config.s3_concurrent_part_uploads,
+            delete_partials=config.delete_partials,
             storage_bucket=config.s3_bucket or "",
         ),
     )

@@ -113,6 +113,9 @@ class Config(BaseSettings):
     disable_concatenation: bool = _setting(
         False, "refuse to put uploads together from others", group=UPLOADS
     )
+    delete_partials: bool = _setting(
+        False, "delete partial uploads when their final upload is complete", group=UPLOADS
+    )
 
     upload_dir: Folder = _setting(
         Path("data"), "folder for the uploads when no bucket is given", group=FOLDER, shown="./data"

@@ -284,6 +284,10 @@ class Body(Protocol):
         """Return the next bytes as they arrived, ``b""`` at the end."""
         ...
 
+    def on_stop(self, callback: Callable[[], None]) -> None:
+        """Have ``callback`` called when somebody stops the body: its reader may be waiting."""
+        ...
+
     def stop(self, why: Ended) -> None:
         """Let the present or next `read` end the body. The first reason counts."""
         ...

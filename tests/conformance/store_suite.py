@@ -7,7 +7,7 @@ fixture: a started bucket. Parts have 5 MiB, the least that S3 stores accept.
 import asyncio
 import json
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Protocol
 
@@ -53,6 +53,9 @@ class GivenBody:
         if not chunk:
             self.ended = Ended.COMPLETE
         return bytes(chunk)
+
+    def on_stop(self, callback: Callable[[], None]) -> None:
+        pass
 
     def stop(self, why: Ended) -> None:
         """Change nothing: everything is there."""

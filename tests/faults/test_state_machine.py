@@ -116,6 +116,9 @@ class Bytes:
             return b""
         return self._chunks.pop(0)
 
+    def on_stop(self, callback: Callable[[], None]) -> None:
+        pass
+
     def stop(self, why: Ended) -> None:
         self._stopped = self._stopped or why
 

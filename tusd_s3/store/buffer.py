@@ -52,7 +52,7 @@ class Room(Protocol):
     maps: MapPool
     directory: Path | None
 
-    async def take_memory(self, size: int) -> bool: ...
+    def take_memory_now(self, size: int) -> bool: ...
     def refund_memory(self, size: int) -> None: ...
     async def take_disk(self, size: int, asker: "PartBuffer") -> None: ...
     def take_disk_now(self, size: int) -> None: ...
@@ -72,6 +72,7 @@ class PartBuffer:
     Attributes:
         size: bytes so far.
         sending: on its way to the bucket: not to be moved or evicted.
+        remembered: kept between requests; dropped, not moved, when others need the room.
         waiting: for disk space.
         evicted: asked to end.
         touched, born: monotonic seconds of the last and the first byte.
@@ -82,6 +83,7 @@ class PartBuffer:
     ) -> None:
         self.size = 0
         self.sending = False
+        self.remembered = False
         self.waiting = False
         self.evicted = False
         self.touched = self.born = time.monotonic()
@@ -114,13 +116,22 @@ class PartBuffer:
     @property
     def is_movable(self) -> bool:
         """Whether it may be moved to a file."""
-        return self._view is not None and not self.sending and not self._changing.locked()
+        return (
+            self._view is not None
+            and not (self.sending or self.remembered)
+            and not self._changing.locked()
+        )
 
-    def use_memory(self, capacity: int) -> None:
-        """Begin in memory that was reserved."""
+    def use_memory(self, capacity: int) -> bool:
+        """Begin in memory that was reserved; False if the system has none."""
+        try:
+            used = self._room.maps.take(capacity) if capacity >= _MAPPED else None
+            self._view = memoryview(bytearray(capacity) if used is None else used)
+        except (OSError, MemoryError):
+            return False
+        self._map = used
         self._capacity = capacity
-        self._map = self._room.maps.take(capacity) if capacity >= _MAPPED else None
-        self._view = memoryview(bytearray(capacity) if self._map is None else self._map)
+        return True
 
     async def use_file(self) -> None:
         """Begin in a temporary file.
@@ -138,10 +149,21 @@ class PartBuffer:
         except OSError as exc:
             raise OutOfRoom from exc
 
-    def reuse(self, on_evict: Callable[[], None]) -> None:
-        """Go on with a buffer that was remembered, for another request."""
+    async def seal(self) -> None:
+        """Let nothing move the bytes any more: they are about to be sent."""
+        async with self._changing:
+            self.sending = True
+
+    def remember(self) -> None:
+        """Keep the bytes for the next request."""
+        self.remembered = True
+        self._on_evict = _stay
+
+    def reuse(self, on_evict: Callable[[], None], whole: int) -> None:
+        """Go on with a buffer that was remembered, for another request of so many bytes."""
         self._on_evict = on_evict
-        self.sending = self.evicted = False
+        self._whole = whole
+        self.sending = self.evicted = self.remembered = False
         self.touched = self.born = time.monotonic()
 
     def evict(self) -> None:
@@ -201,12 +223,13 @@ class PartBuffer:
         Args:
             answered: no transport can still refer to the bytes.
         """
-        file, self._file = self._file, None
-        try:
-            if file is not None:
-                await file.close()
-        finally:
-            self.forget(answered=answered)
+        async with self._changing:
+            file, self._file = self._file, None
+            try:
+                if file is not None:
+                    await file.close()
+            finally:
+                self.forget(answered=answered)
 
     def forget(self, *, answered: bool = False) -> None:
         """Close a buffer that is in memory, at once."""
@@ -224,14 +247,18 @@ class PartBuffer:
             self._room.refund_memory(capacity)
 
     async def _grow(self, capacity: int) -> None:
-        """Move to a larger piece of memory, or to a file if there is none."""
-        if await self._room.take_memory(capacity):
+        """Move to a larger piece of memory, or at once to a file if there is none.
+
+        Whoever holds memory does not wait for more of it: others might wait for him.
+        """
+        if self._room.take_memory_now(capacity):
             old, previous = self._view, self._capacity
-            self.use_memory(capacity)
-            if self._view is not None and old is not None:
-                self._view[: self.size] = old[: self.size]
-            self._room.refund_memory(previous)
-            return
+            if self.use_memory(capacity):
+                if self._view is not None and old is not None:
+                    self._view[: self.size] = old[: self.size]
+                self._room.refund_memory(previous)
+                return
+            self._room.refund_memory(capacity)
         await self._room.take_disk(self.size, self)
         await self._to_file()
 
@@ -240,15 +267,16 @@ class PartBuffer:
         assert self._view is not None  # noqa: S101 - the callers looked
         try:
             file = await self._make_file()
-        except OutOfRoom:
+            try:
+                await _write_all(file, self._view[: self.size])
+            except BaseException:
+                await file.close()
+                raise
+        except BaseException as exc:
             self._room.refund_disk(self.size)
+            if isinstance(exc, OSError):
+                raise OutOfRoom from exc
             raise
-        try:
-            await _write_all(file, self._view[: self.size])
-        except OSError as exc:
-            await file.close()
-            self._room.refund_disk(self.size)
-            raise OutOfRoom from exc
         self._file = file
         self._disk += self.size
         self._drop_memory(answered=True)
@@ -264,6 +292,10 @@ class PartBuffer:
             self._disk -= len(data)
             self._room.refund_disk(len(data))
             raise OutOfRoom from exc
+
+
+def _stay() -> None:
+    """Ignore being asked to end: nobody is at work on this buffer."""
 
 
 async def _write_all(file: AsyncFileIO, data: Chunk) -> None:

@@ -32,6 +32,8 @@ class StateCache:
         """Remember what the holder of ``lock`` knows; the bytes are the cache's from now on."""
         upload_id = str(snapshot.id)
         self.drop(upload_id)
+        if tail_bytes is not None:
+            tail_bytes.remember()
         self._entries[upload_id] = Remembered(lock.generation, snapshot, tail_bytes)
         while len(self._entries) > self._capacity:
             self.drop(next(iter(self._entries)))

@@ -25,6 +25,7 @@ class Depot:
         limits: the bucket's, with no part larger than our buffers can hold.
         slots: permits to send a part, process-wide, given in order of arrival.
         parts_per_upload: how many parts of one upload may be on their way or waiting for a slot.
+        delete_partials: whether partial uploads go when their final upload is complete.
     """
 
     bucket: Bucket
@@ -33,4 +34,5 @@ class Depot:
     limits: Limits
     slots: asyncio.Semaphore
     parts_per_upload: int
+    delete_partials: bool = False
     copying: Copying = field(default_factory=Copying)

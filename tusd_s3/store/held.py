@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -29,6 +29,7 @@ from tusd_s3.store.cache import StateCache
 from tusd_s3.store.depot import Depot
 from tusd_s3.store.grid import Ledger
 from tusd_s3.store.info import Phase, Record, format_record
+from tusd_s3.store.keys import parse_upload_id
 from tusd_s3.store.objects import object_headers
 from tusd_s3.store.state import Snapshot, StateReader, is_ours
 from tusd_s3.store.uploader import Uploader
@@ -184,6 +185,19 @@ class Held:
         tail, snapshot.tail = snapshot.tail, None  # it counted until the record said so
         if tail is not None:
             await self._delete_tail(tail.key)
+        if self._depot.delete_partials and snapshot.record.partials is not None:
+            await self._delete_partials(snapshot.record.partials)
+
+    async def _delete_partials(self, partials: Sequence[str]) -> None:
+        """Delete the partial uploads that the object was made of; what fails stays."""
+        for upload_id in dict.fromkeys(partials):
+            try:
+                snapshot = await self._reader.read(parse_upload_id(upload_id))
+                await Held(self._depot, self._reader, snapshot).terminate()
+            except UploadNotFound:
+                continue  # used in another final upload, or deleted by its owner
+            except StoreError as exc:
+                _log.warning("a partial upload was left behind", upload=upload_id, error=str(exc))
 
     async def _make_object(self) -> None:
         snapshot = self.snapshot

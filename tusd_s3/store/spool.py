@@ -96,9 +96,9 @@ class Spool:
         few = expected is not None and expected <= SMALL
         capacity = min(size, expected) if few and expected is not None else size
         buffer = PartBuffer(self, algorithm, size, on_evict)
-        if await self.take_memory(capacity):
-            buffer.use_memory(capacity)
-        else:
+        if await self.take_memory(capacity) and not buffer.use_memory(capacity):
+            self.refund_memory(capacity)
+        if not buffer.in_memory:
             await buffer.use_file()
         self._buffers.add(buffer)
         return buffer
@@ -110,7 +110,7 @@ class Spool:
         kept = 0 if size <= SMALL else self._kept_for_small
         if size > self._memory_budget - kept:
             return False
-        if (size <= SMALL or not self._queue) and self._take_now(size):
+        if (size <= SMALL or not self._queue) and self.take_memory_now(size):
             return True
         waiter = _Waiter(size)
         self._queue.append(waiter)
@@ -171,7 +171,8 @@ class Spool:
         kept = 0 if size <= SMALL else self._kept_for_small
         return size <= self.memory_free - kept
 
-    def _take_now(self, size: int) -> bool:
+    def take_memory_now(self, size: int) -> bool:
+        """Reserve memory if there is any; remembered tails make room."""
         while not self._fits(size):
             if not self.on_pressure():
                 return False
@@ -181,7 +182,7 @@ class Spool:
     def _grant(self) -> None:
         """Give memory to those who wait, in order; whoever is first then, looks around."""
         first = self._queue[0] if self._queue else None
-        while self._queue and self._take_now(self._queue[0].size):
+        while self._queue and self.take_memory_now(self._queue[0].size):
             waiter = self._queue.popleft()
             waiter.granted = True
             waiter.woken.set()

@@ -67,18 +67,20 @@ _log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class StoreOptions:
-    """How much at once.
+    """How much at once, and what is kept.
 
     Attributes:
         concurrent_parts: parts on their way to the bucket, process-wide.
         parts_per_upload: parts of one upload on their way or waiting for their turn.
         remembered_uploads: how many uploads' states are kept between requests.
+        delete_partials: whether partial uploads go when their final upload is complete.
         storage: what `.info` says about the place, as tusd does: ``Type`` and ``Bucket``.
     """
 
     concurrent_parts: int = 10
     parts_per_upload: int = 4
     remembered_uploads: int = 1000
+    delete_partials: bool = False
     storage_type: str = "s3store"
     storage_bucket: str = ""
 
@@ -129,6 +131,7 @@ class Store:
             limits=self._limits,
             slots=asyncio.Semaphore(options.concurrent_parts),
             parts_per_upload=options.parts_per_upload,
+            delete_partials=options.delete_partials,
         )
         spool.on_pressure = self._cache.drop_oldest_tail
 
@@ -172,6 +175,9 @@ class Store:
                 await self._bucket.put(key, BytesContent(b"", algorithm), headers=headers)
                 record = record.finished()
             etag = await self._write_first_record(upload_id, record)
+        except ConditionFailed:  # an upload of somebody else's has the name
+            await self._undo(upload_id, everything=False)
+            raise
         except BaseException:
             await asyncio.shield(self._undo(upload_id))
             raise
@@ -195,15 +201,27 @@ class Store:
         }
 
     async def _write_first_record(self, upload_id: UploadId, record: Record) -> str:
-        content = BytesContent(format_record(record), self._bucket.features.checksum)
-        return await self._bucket.put(
-            self._names.info(upload_id.object_id), content, if_absent=True
-        )
+        """Write a record where there is none; it is there already if only an answer was lost.
 
-    async def _undo(self, upload_id: UploadId) -> None:
+        Raises:
+            ConditionFailed: there is the record of another upload.
+        """
+        key = self._names.info(upload_id.object_id)
+        content = BytesContent(format_record(record), self._bucket.features.checksum)
+        try:
+            return await self._bucket.put(key, content, if_absent=True)
+        except ConditionFailed:
+            there, etag = await self._reader.record(upload_id)
+            if there.tag != record.tag:
+                raise
+            return etag
+
+    async def _undo(self, upload_id: UploadId, *, everything: bool = True) -> None:
         """Remove what a creation that failed has left. Nobody was told its name."""
         key = self._names.object(upload_id.object_id)
-        steps = [self._bucket.delete([self._names.info(upload_id.object_id), key])]
+        steps = []
+        if everything:
+            steps.append(self._bucket.delete([self._names.info(upload_id.object_id), key]))
         if upload_id.multipart_id is not None:
             steps.append(self._bucket.abort_multipart(key, upload_id.multipart_id))
         for step in steps:

@@ -30,6 +30,7 @@ from tusd_s3.interfaces import Body
 from tusd_s3.model import Ended, ObjectHeaders
 from tusd_s3.store.buffer import BufferContent, PartBuffer
 from tusd_s3.store.depot import Depot
+from tusd_s3.store.spool import SMALL
 from tusd_s3.store.state import Snapshot, Tail
 
 _log = structlog.get_logger()
@@ -63,6 +64,7 @@ class Uploader:
         self._object_key = depot.names.object(snapshot.id.object_id)
         self._stop: Callable[[Ended], None] = lambda _: None
         self._expected: int | None = 0
+        self._waiting: asyncio.Timeout | None = None
         self._number = self._ledger.next_number  # of the part that is being filled
         self.failure: StoreError | None = None
         self.refusal: TusError | None = None
@@ -81,6 +83,7 @@ class Uploader:
         """
         self._stop = body.stop
         self._expected = expected
+        body.on_stop(self._stop_waiting)
         rest: PartBuffer | None = None
         try:
             async with asyncio.TaskGroup() as group:
@@ -102,7 +105,7 @@ class Uploader:
         """
         try:
             buffer = await self._begin(self._number)
-            buffer.sending = True
+            await buffer.seal()
             await self._in_flight.acquire()
             await self._store_part(buffer, self._number)
         finally:
@@ -120,20 +123,24 @@ class Uploader:
                 data = chunk
                 while data:
                     if buffer is None:
-                        buffer = await self._begin(self._number)
+                        async with asyncio.timeout(None) as self._waiting:
+                            buffer = await self._begin(self._number)
+                        self._waiting = None
                     room = self._room(buffer)
                     if room <= 0:
                         raise MaxSizeExceeded("the bucket cannot hold a larger object")
                     piece, data = (data, b"") if len(data) <= room else (data[:room], data[room:])
                     await buffer.write(piece)
                     if buffer.size == self._size(self._number):
-                        buffer.sending = True
+                        await buffer.seal()
                         await self._in_flight.acquire()
                         group.create_task(self._store_part(buffer, self._number))
                         buffer = None
                         self._number += 1
         except (OutOfRoom, MaxSizeExceeded) as exc:
             self.refusal = exc
+        except TimeoutError:  # somebody asked for the upload while we waited for room
+            await _read_out(body)
         except StoreError as exc:  # the tail could not be read back
             self._fail(exc)
         return buffer
@@ -154,7 +161,10 @@ class Uploader:
             return await self._new_buffer(0)
         if self._remembered is not None:
             buffer, self._remembered = self._remembered, None
-            buffer.reuse(self._evict)
+            few = self._expected is not None and self._expected <= SMALL
+            size = self._size(number)
+            more = buffer.size + (self._expected or 0) if few else size
+            buffer.reuse(self._evict, min(size, more))
             return buffer
         buffer = await self._new_buffer(tail.size)
         try:
@@ -177,6 +187,11 @@ class Uploader:
         )
         self._open.add(buffer)
         return buffer
+
+    def _stop_waiting(self) -> None:
+        """End a wait for room, or the download of a tail, because the body was stopped."""
+        if self._waiting is not None:
+            self._waiting.reschedule(asyncio.get_running_loop().time())
 
     def _evict(self) -> None:
         self._stop(Ended.OUT_OF_ROOM)
@@ -249,7 +264,7 @@ class Uploader:
             return
         old = self._snapshot.tail
         key = self._depot.names.tail(self._snapshot.id.object_id, number)
-        buffer.sending = True
+        await buffer.seal()
         try:
             etag = await self._put_tail(buffer, key, old)
         except StoreError as exc:
@@ -317,3 +332,9 @@ class Uploader:
         """Give all room back; a task that was cancelled before it began could not do it."""
         while self._open:
             await self._open.pop().close()
+
+
+async def _read_out(body: Body) -> None:
+    """Let a body that was stopped say so; what it still hands out has no place."""
+    while body.ended is None:
+        await body.read()

@@ -46,6 +46,7 @@ class Body:
         self._idle_timeout_s = idle_timeout_s
         self._invite = invite
         self._loop = asyncio.get_running_loop()
+        self._on_stop: Callable[[], None] = _nobody_waits
         self._ended: Ended | None = None
         self._stopping: Ended | None = None
         self._waiting_since: float | None = None
@@ -69,10 +70,14 @@ class Body:
             return float("inf")
         return 0.0 if self._waiting_since is None else self._loop.time() - self._waiting_since
 
+    def on_stop(self, callback: Callable[[], None]) -> None:
+        self._on_stop = callback
+
     def stop(self, why: Ended) -> None:
         if self._stopping is not None:
             return
         self._stopping = why
+        self._on_stop()
         if self._waiting is not None:
             self._waiting.reschedule(self._loop.time())
 
@@ -161,6 +166,10 @@ class Body:
             self._idle_timer = self._loop.call_later(left_s, self._check_idle)
         else:
             self.stop(Ended.IDLE)
+
+
+def _nobody_waits() -> None:
+    """Do nothing: the reader is reading."""
 
 
 class LiveBodies:

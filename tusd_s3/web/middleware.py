@@ -9,7 +9,7 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
 from tusd_s3 import log
-from tusd_s3.errors import ExpectationFailed, StoreError, TusError, UploadGone
+from tusd_s3.errors import ExpectationFailed, StateUnknown, StoreError, TusError, UploadGone
 from tusd_s3.protocol import answers
 from tusd_s3.protocol.answers import Answer
 from tusd_s3.web import refusals
@@ -126,6 +126,8 @@ def _refusal_of(exc: TusError | StoreError, request: web.Request, options: WebOp
         )
     is_head = method_of(request) == "HEAD"
     refusal = refusals.of_failure(exc, is_head=is_head) if isinstance(exc, StoreError) else exc
+    if is_head and refusal.status == 503:  # whatever passes is 423 to HEAD
+        refusal = StateUnknown()
     if refusal.status in _COME_BACK:
         refusal.headers.setdefault("Retry-After", str(options.retry_after_s))
     return refusal

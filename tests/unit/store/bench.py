@@ -13,9 +13,9 @@ from tusd_s3.buckets.disk import DiskBucket
 from tusd_s3.lockers.memory import MemoryLocker
 from tusd_s3.model import Ended, Kind, Limits, NewUpload, ObjectHeaders, Part, UploadInfo
 from tusd_s3.protocol.metadata import format_metadata
+from tusd_s3.store.buffer import BytesContent
 from tusd_s3.store.held import Held
 from tusd_s3.store.keys import Names, parse_upload_id
-from tusd_s3.store.buffer import BytesContent
 from tusd_s3.store.spool import Spool
 from tusd_s3.store.store import Store, StoreOptions
 
@@ -52,6 +52,9 @@ class GivenBody:
         self.ended = self._ending
         return b""
 
+    def on_stop(self, callback: Callable[[], None]) -> None:
+        pass
+
     def stop(self, why: Ended) -> None:
         if not self._is_stopped:
             self._is_stopped = True
@@ -78,6 +81,7 @@ class Bench:
     def __init__(
         self, bucket: FaultyBucket, folder: Path, *, memory: int = 10_000, remembered: int = 100,
         names: Names = Names("files/", "meta/"), parts_per_upload: int = 4, parts: int = 10,
+        delete_partials: bool = False,
     ) -> None:  # fmt: skip
         self.bucket = bucket
         self.folder = folder
@@ -93,6 +97,7 @@ class Bench:
                 concurrent_parts=parts,
                 parts_per_upload=parts_per_upload,
                 remembered_uploads=remembered,
+                delete_partials=delete_partials,
                 storage_bucket="b",
             ),
             clock=lambda: 1_700_000_000.5,

@@ -1,6 +1,6 @@
 """Partial and final uploads on a bench, and a bucket that can be as picky as some stores are."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from tests.faults.faulty_bucket import FaultyBucket
 from tests.unit.store.bench import FILE, LONG_S, Bench, GivenBody
 from tusd_s3.buckets.disk import DiskBucket
 from tusd_s3.errors import CopyRefused, PartsRefused, UploadNotFound
-from tusd_s3.interfaces import Content
+from tusd_s3.interfaces import Content, ObjectReader
 from tusd_s3.model import Kind, Limits, NewUpload, ObjectHeaders, Part, UploadInfo
 from tusd_s3.protocol.metadata import format_metadata
 
@@ -22,16 +22,24 @@ class PickyBucket(FaultyBucket):
 
     Attributes:
         wants_equal_parts: as some stores do.
-        makes_empty_copies: as some stores do, which do not know what a copy is.
+        makes_short_copies: as some stores do, which do not know what a copy is.
+        completes_twice: as if another request had been quicker.
+        cuts_downloads: ends them one byte early, as if that were all.
+        on_send: called whenever a part is sent.
+        on_complete: called whenever a multipart upload was completed.
         sent: bytes of each object and part that came through the process, records left out.
     """
 
     wants_equal_parts = False
-    makes_empty_copies = False
+    makes_short_copies = False
+    completes_twice = False
+    cuts_downloads = False
 
     def __init__(self, inner: DiskBucket) -> None:
         super().__init__(inner)
         self.sent: list[int] = []
+        self.on_send: Callable[[], None] = lambda: None
+        self.on_complete: Callable[[], Awaitable[None]] | None = None
 
     async def put(
         self,
@@ -50,6 +58,7 @@ class PickyBucket(FaultyBucket):
 
     async def upload_part(self, key: str, multipart_id: str, number: int, content: Content) -> Part:
         self.sent.append(content.size)
+        self.on_send()
         return await super().upload_part(key, multipart_id, number, content)
 
     async def copy_part(
@@ -69,7 +78,7 @@ class PickyBucket(FaultyBucket):
             number,
             source,
             start=start,
-            end=start + 1 if self.makes_empty_copies else end,
+            end=start + 1 if self.makes_short_copies else end,
             source_etag=source_etag,
         )
         return Part(number, end - start, part.etag)
@@ -79,6 +88,19 @@ class PickyBucket(FaultyBucket):
             self.calls.append(("complete_multipart", key))
             raise PartsRefused("complete_multipart", key, "parts of different sizes")
         await super().complete_multipart(key, multipart_id, parts)
+        if self.on_complete is not None:
+            await self.on_complete()
+        if self.completes_twice:
+            await super().complete_multipart(key, multipart_id, parts)
+
+    @asynccontextmanager
+    async def get(
+        self, key: str, *, start: int = 0, end: int | None = None, if_match: str | None = None
+    ) -> AsyncIterator[ObjectReader]:
+        if self.cuts_downloads and end is not None:
+            end -= 1
+        async with super().get(key, start=start, end=end, if_match=if_match) as reader:
+            yield reader
 
     def refuse_copies(self, number: int | None = None) -> None:
         """Refuse all copies, or those to one part number."""

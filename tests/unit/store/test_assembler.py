@@ -1,15 +1,15 @@
 """Facts about how the object of a final upload is made."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.faults.faulty_bucket import EVERY, containing, part
+from tests.faults.faulty_bucket import EVERY, containing, ending, part
 from tests.unit.store.bench import FILE
 from tests.unit.store.finals import LIMITS, MAX, MIN, Finals, joining
 from tusd_s3.errors import (
@@ -201,7 +201,7 @@ async def test_equal_parts_that_cannot_be_copied_are_sent(bench: Finals) -> None
 
 async def test_a_copy_that_is_too_short_is_found_out(bench: Finals) -> None:
     """A store that does not know copies may store nothing and say that all is well."""
-    bench.bucket.makes_empty_copies = True
+    bench.bucket.makes_short_copies = True
     ids, data = await bench.partials(12, 12, 12)
 
     info = await bench.join(ids)
@@ -382,13 +382,7 @@ async def test_an_assembly_that_vanishes_can_be_asked_for_again(bench: Finals) -
 async def test_a_complete_that_was_done_before_is_fine(bench: Finals) -> None:
     """Another request may have been quicker: the object is there and ours."""
     ids, data = await bench.partials(12, 12)
-    complete = bench.bucket.complete_multipart
-
-    async def complete_twice(*args: Any) -> None:
-        await complete(*args)
-        await complete(*args)
-
-    bench.bucket.complete_multipart = complete_twice  # type: ignore[method-assign]
+    bench.bucket.completes_twice = True
 
     info = await bench.join(ids)
 
@@ -576,26 +570,15 @@ async def test_a_big_assembly_takes_little_memory(tmp_path: Path) -> None:
         ids, data = await bench.partials(300, 300)
         least = bench.spool.memory_free
 
-        async def watch(*_: object) -> None:
+        def look() -> None:
             nonlocal least
             least = min(least, bench.spool.memory_free)
 
-        await _watched(bench, watch)
+        bench.bucket.on_send = look
         info = await bench.join(ids)
 
         assert bench.memory - least <= 3 * LIMITS.preferred_part
         assert await is_whole(bench, info.id, data)
-
-
-async def _watched(bench: Finals, watch: Callable[..., Any]) -> None:
-    """Call ``watch`` whenever a part is sent."""
-    upload_part = bench.bucket.upload_part
-
-    async def watching(*args: Any) -> Any:
-        await watch()
-        return await upload_part(*args)
-
-    bench.bucket.upload_part = watching  # type: ignore[method-assign]
 
 
 async def test_copies_wait_for_the_slots_of_all_uploads(bench: Finals) -> None:
@@ -613,3 +596,69 @@ async def test_copies_wait_for_the_slots_of_all_uploads(bench: Finals) -> None:
 
     assert begun <= 2
     assert await is_whole(bench, info.id, data)
+
+
+# -- the partials afterwards -------------------------------------------------------------------
+
+
+@pytest.fixture
+async def tidy(bench: Finals) -> Finals:
+    """A store that deletes partials when their final is complete."""
+    return Finals(bench.bucket, bench.folder, delete_partials=True)
+
+
+@pytest.mark.parametrize("sizes", [(12, 1, 30), (1, 0, 2)])
+async def test_partials_can_be_deleted_when_the_final_is_complete(
+    tidy: Finals, sizes: tuple[int, ...]
+) -> None:
+    """CAT-12: they are gone then, and the final is there for good."""
+    ids, data = await tidy.partials(*sizes)
+
+    info = await tidy.join([*ids, ids[0]])
+    again = await tidy.join([*ids, ids[0]])
+
+    assert info == again
+    assert await is_whole(tidy, info.id, data + data[: sizes[0]])
+    assert len(await tidy.keys()) == 2
+    for upload_id in ids:
+        with pytest.raises(UploadNotFound):
+            await tidy.store.read(upload_id)
+
+
+async def test_partials_are_deleted_only_when_the_record_says_that_it_is_done(
+    tidy: Finals,
+) -> None:
+    """Whatever fails before, the request can be repeated."""
+    ids, data = await tidy.partials(12, 30)
+    await tidy.store.create_final(tidy.new_final(ids))
+    tidy.bucket.fail("put", StoreBusy, skip=1, match=ending(".info"))
+
+    with pytest.raises(StoreBusy):
+        await tidy.join(ids)
+    kept = [await tidy.store.read(upload_id) for upload_id in ids]
+    info = await tidy.join(ids)
+
+    assert all(partial.finished for partial in kept)
+    assert await is_whole(tidy, info.id, data)
+
+
+async def test_partials_that_cannot_be_deleted_stay(tidy: Finals) -> None:
+    """The final is complete all the same; one that is gone already is no news."""
+    ids, data = await tidy.partials(12, 30, 12)
+    tidy.bucket.fail("delete", StoreBusy, times=None, match=containing(ids[0].split("+")[0]))
+    tidy.bucket.on_complete = lambda: tidy.inner.delete([tidy.info_key(ids[1])])
+
+    info = await tidy.join(ids)
+
+    assert await is_whole(tidy, info.id, data)
+    assert tidy.key(ids[2]) not in await tidy.keys()
+
+
+async def test_a_final_whose_partials_another_one_took_is_gone(tidy: Finals) -> None:
+    """CAT-12, CAT-13: it fails cleanly."""
+    ids, _ = await tidy.partials(12, 12, 12)
+    other = await tidy.store.create_final(tidy.new_final(ids[:2]))
+    await tidy.join(ids)
+
+    with pytest.raises(UploadGone):
+        await tidy.settle(other.id)

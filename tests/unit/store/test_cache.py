@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import pytest
 
 from tests.unit.store.bench import FILE, LIMITS, Bench, GivenBody
+from tusd_s3.store.buffer import PartBuffer
 from tusd_s3.store.cache import StateCache
 from tusd_s3.store.grid import Ledger, choose_grid
 from tusd_s3.store.info import Record
 from tusd_s3.store.keys import UploadId
-from tusd_s3.store.buffer import PartBuffer
 from tusd_s3.store.spool import Spool
 from tusd_s3.store.state import Snapshot
 
