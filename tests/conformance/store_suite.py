@@ -55,7 +55,7 @@ class GivenBody:
         return bytes(chunk)
 
     def on_stop(self, callback: Callable[[], None]) -> None:
-        pass
+        """Remember nothing: `stop` changes nothing."""
 
     def stop(self, why: Ended) -> None:
         """Change nothing: everything is there."""

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-_ID = re.compile(r"\b(?:CORE|CRE|DEF|CWU|TRM)-[0-9]{2}\b")
+_ID = re.compile(r"\b(?:CORE|CRE|DEF|CWU|TRM|CAT|CAU)-[0-9]{2}\b")
 
 
 def numbered(prefix: str, *ranges: range) -> set[str]:
@@ -19,6 +19,8 @@ REQUIREMENTS = (
     | numbered("DEF", range(1, 13))
     | numbered("CWU", range(1, 13))
     | numbered("TRM", range(1, 9))
+    | numbered("CAT", range(1, 30))
+    | numbered("CAU", range(1, 4))
 )
 
 

@@ -7,12 +7,14 @@ botocore's would also cover a body that cannot be read any more.
 
 import asyncio
 import io
+import random
 import ssl
+import urllib.request
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlsplit
 
 import aiobotocore.config  # type: ignore[import-untyped]
 import aiobotocore.session  # type: ignore[import-untyped]
@@ -207,7 +209,7 @@ class Connection:
                 timeout=limits,
                 auto_decompress=False,
                 cookie_jar=aiohttp.DummyCookieJar(),
-                trust_env=True,
+                proxy=_proxy_for(base_url),  # trust_env would ask a thread at each request
             )
         )
         return Wire(
@@ -300,8 +302,15 @@ class Connection:
         return await self._persistently(attempt)
 
     async def _persistently(self, attempt: Callable[[], Awaitable[T]]) -> T:
-        retrying = tenacity.AsyncRetrying(
-            stop=tenacity.stop_after_attempt(self.options.attempts),
+        try:
+            return await attempt()
+        except StoreBusy as exc:
+            if self.options.attempts < 2:
+                raise
+            _log.debug("S3 is asked again", attempt=1, failure=str(exc))
+        await asyncio.sleep(random.uniform(0, FIRST_BACKOFF_S))  # noqa: S311  # spreads load
+        retrying = tenacity.AsyncRetrying(  # costs more than a call that succeeds at once
+            stop=tenacity.stop_after_attempt(self.options.attempts - 1),
             wait=tenacity.wait_random_exponential(FIRST_BACKOFF_S, LONGEST_BACKOFF_S),
             retry=tenacity.retry_if_exception_type(StoreBusy),
             before_sleep=_tell,
@@ -310,13 +319,21 @@ class Connection:
         return await retrying(attempt)
 
 
+def _proxy_for(url: str) -> str | None:
+    """Return the proxy that the environment names for a URL, as aiobotocore's clients use it."""
+    parts = urlsplit(url)
+    if not parts.hostname or urllib.request.proxy_bypass(parts.hostname):
+        return None
+    return urllib.request.getproxies().get(parts.scheme)
+
+
 def _key_of(arguments: dict[str, Any]) -> str:
     return str(arguments.get("Key") or arguments.get("Prefix", ""))
 
 
 def _tell(state: tenacity.RetryCallState) -> None:
     failure = state.outcome.exception() if state.outcome else None
-    _log.debug("S3 is asked again", attempt=state.attempt_number, failure=str(failure))
+    _log.debug("S3 is asked again", attempt=state.attempt_number + 1, failure=str(failure))
 
 
 def _use_content_md5(request: Any, **_: Any) -> None:

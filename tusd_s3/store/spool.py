@@ -136,7 +136,7 @@ class Spool:
         """Wait until granted; while first in the queue, make idle buffers go."""
         tick_s = _FAR_S
         if self._queue and self._queue[0] is waiter:
-            await self._move_the_idle(waiter.size)
+            await self._move_the_idle(waiter)
             self._grant()
             tick_s = _IDLE_S / 2
         if waiter.granted:
@@ -148,8 +148,8 @@ class Spool:
             pass
         waiter.woken.clear()
 
-    async def _move_the_idle(self, size: int) -> None:
-        """Move buffers that are idle or slow to files, until ``size`` bytes are free."""
+    async def _move_the_idle(self, waiter: _Waiter) -> None:
+        """Move buffers that are idle or slow to files, until the waiter is served."""
         now = time.monotonic()
         slow = [
             buffer
@@ -158,7 +158,7 @@ class Spool:
             and (now - buffer.touched >= _IDLE_S or now - buffer.born >= _SLOW_S)
         ]
         for buffer in sorted(slow, key=lambda buffer: buffer.touched):
-            if self._fits(size):
+            if waiter.granted or self._fits(waiter.size):
                 return
             try:
                 await buffer.move_to_file()

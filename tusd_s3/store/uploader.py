@@ -123,9 +123,7 @@ class Uploader:
                 data = chunk
                 while data:
                     if buffer is None:
-                        async with asyncio.timeout(None) as self._waiting:
-                            buffer = await self._begin(self._number)
-                        self._waiting = None
+                        buffer = await self._begin_unless_stopped()
                     room = self._room(buffer)
                     if room <= 0:
                         raise MaxSizeExceeded("the bucket cannot hold a larger object")
@@ -153,6 +151,18 @@ class Uploader:
         start = self._ledger.grid.start(self._number)
         last = self._depot.bucket.limits.max_object - start
         return min(self._size(self._number), last) - buffer.size
+
+    async def _begin_unless_stopped(self) -> PartBuffer:
+        """Begin the next part.
+
+        Raises:
+            TimeoutError: the body was stopped meanwhile.
+        """
+        try:
+            async with asyncio.timeout(None) as self._waiting:
+                return await self._begin(self._number)
+        finally:
+            self._waiting = None
 
     async def _begin(self, number: int) -> PartBuffer:
         """Return the buffer of a part, with the tail's bytes in it if the part has a tail."""

@@ -41,6 +41,7 @@ class GivenBody:
         self._chunks = deque(chunk for chunk in chunks if chunk)
         self._ending = ended
         self._is_stopped = False
+        self._on_stop: Callable[[], None] = lambda: None
         self._changed = asyncio.Event()
 
     async def read(self) -> bytes:
@@ -53,13 +54,14 @@ class GivenBody:
         return b""
 
     def on_stop(self, callback: Callable[[], None]) -> None:
-        pass
+        self._on_stop = callback
 
     def stop(self, why: Ended) -> None:
         if not self._is_stopped:
             self._is_stopped = True
             self._ending = why
             self._changed.set()
+            self._on_stop()
 
     def feed(self, data: bytes) -> None:
         """Let more bytes arrive."""
@@ -81,13 +83,13 @@ class Bench:
     def __init__(
         self, bucket: FaultyBucket, folder: Path, *, memory: int = 10_000, remembered: int = 100,
         names: Names = Names("files/", "meta/"), parts_per_upload: int = 4, parts: int = 10,
-        delete_partials: bool = False,
+        delete_partials: bool = False, disk: int = 10_000,
     ) -> None:  # fmt: skip
         self.bucket = bucket
         self.folder = folder
         self.names = names
         self.locker = MemoryLocker()
-        self.spool = Spool(memory_budget=memory, disk_budget=10_000, directory=folder, wait_s=5)
+        self.spool = Spool(memory_budget=memory, disk_budget=disk, directory=folder, wait_s=5)
         self.memory = memory
         self.store = Store(
             bucket,

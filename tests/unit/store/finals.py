@@ -8,7 +8,7 @@ from tests.faults.faulty_bucket import FaultyBucket
 from tests.unit.store.bench import FILE, LONG_S, Bench, GivenBody
 from tusd_s3.buckets.disk import DiskBucket
 from tusd_s3.errors import CopyRefused, PartsRefused, UploadNotFound
-from tusd_s3.interfaces import Content, ObjectReader
+from tusd_s3.interfaces import Bucket, Content, ObjectReader
 from tusd_s3.model import Kind, Limits, NewUpload, ObjectHeaders, Part, UploadInfo
 from tusd_s3.protocol.metadata import format_metadata
 
@@ -35,7 +35,7 @@ class PickyBucket(FaultyBucket):
     completes_twice = False
     cuts_downloads = False
 
-    def __init__(self, inner: DiskBucket) -> None:
+    def __init__(self, inner: Bucket) -> None:
         super().__init__(inner)
         self.sent: list[int] = []
         self.on_send: Callable[[], None] = lambda: None

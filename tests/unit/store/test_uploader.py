@@ -452,6 +452,31 @@ async def test_without_room_for_the_tail_it_stays(tmp_path: Path) -> None:
         assert not bench.spool._buffers
 
 
+@pytest.mark.parametrize("stored", [0, 10])
+async def test_a_stop_ends_the_wait_for_room(tmp_path: Path, stored: int) -> None:
+    """Another request wants the upload: it does not wait for memory with this one."""
+    async with started(tmp_path) as bucket:
+        bench = Bench(bucket, tmp_path, memory=10)
+        upload_id = await bench.create(50)
+        await bench.append(upload_id, stored)
+        other = await bench.spool.buffer("CRC32", 10, lambda: None)
+        await other.seal()
+        body = GivenBody(FILE[stored:40], ended=None)
+        task = asyncio.create_task(appending(bench, upload_id, body))
+
+        async def is_waiting() -> bool:
+            return bool(bench.spool._queue)
+
+        await until(is_waiting)
+        body.stop(Ended.TAKEN_OVER)
+        await asyncio.wait_for(task, 2)
+        await other.close()
+
+        assert body.ended is Ended.TAKEN_OVER
+        assert await bench.offset(upload_id) == stored
+        assert bench.spool.memory_free == 10
+
+
 async def test_the_idlest_upload_makes_room_for_the_others(tmp_path: Path) -> None:
     """Its request ends with its bytes as a tail; nobody waits for ever."""
     async with started(tmp_path, limits=LIMITS) as bucket:
