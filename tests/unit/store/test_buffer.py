@@ -266,6 +266,20 @@ async def test_memory_is_not_used_again_while_it_is_being_sent() -> None:
     assert sent == data
 
 
+@pytest.mark.parametrize("expected", [None, 4])
+async def test_where_the_system_has_no_memory_a_file_is_used(expected: int | None) -> None:
+    """The budget was set too high: nothing stays reserved, at the beginning or when growing."""
+    spool = Spool(memory_budget=2**62, disk_budget=100)
+    buffer = await spool.buffer("CRC32", 2**60, ignore, expected=expected)
+    await buffer.write(b"12345")
+
+    assert not buffer.in_memory
+    assert spool.memory_free == 2**62
+    assert await content_of(buffer) == b"12345"
+    await buffer.close()
+    assert spool.disk_free == 100
+
+
 # -- memory maps ---------------------------------------------------------------------------------
 
 

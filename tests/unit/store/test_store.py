@@ -6,17 +6,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.faulty_bucket import ending
+from tests.faults.faulty_bucket import FaultyBucket, ending
 from tests.unit.store.bench import FILE, LONG_S, Bench, GivenBody, started, until
 from tusd_s3.errors import (
+    ConditionFailed,
     IncompleteUpload,
     MaxSizeExceeded,
     StoreBusy,
     StoreError,
     UploadNotFound,
 )
+from tusd_s3.interfaces import Content
 from tusd_s3.model import Ended, Kind, NewUpload, ObjectHeaders
-from tusd_s3.store.info import OURS
+from tusd_s3.store.buffer import BytesContent
+from tusd_s3.store.info import OURS, Record, format_record
 from tusd_s3.store.keys import Names, parse_upload_id
 from tusd_s3.store.objects import TAG
 from tusd_s3.store.spool import Spool
@@ -158,6 +161,51 @@ async def test_an_id_that_no_url_can_carry_is_given_back(bench: Bench) -> None:
         await odd.create(50)
 
     assert await odd.is_empty()
+
+
+class Twice(FaultyBucket):
+    """A bucket whose own retry finds what its first attempt has written."""
+
+    tag: str | None = None
+
+    async def put(
+        self,
+        key: str,
+        content: Content,
+        *,
+        headers: ObjectHeaders = ObjectHeaders(),
+        if_match: str | None = None,
+        if_absent: bool = False,
+    ) -> str:
+        if if_absent and self.tag is None:
+            await super().put(key, content, headers=headers)
+        elif if_absent:
+            record = Record(id="other", length=5, tag=self.tag)
+            await super().put(key, BytesContent(format_record(record), "MD5"))
+        return await super().put(
+            key, content, headers=headers, if_match=if_match, if_absent=if_absent
+        )
+
+
+async def test_a_first_record_whose_answer_was_lost_is_ours(bench: Bench) -> None:
+    """412, and our own record is there: the upload is created."""
+    twice = Bench(Twice(bench.inner), bench.folder)
+    upload_id = await twice.create(8)
+    await twice.append(upload_id, 8)
+
+    assert await twice.download(upload_id) == FILE[:8]
+
+
+async def test_a_record_that_is_there_already_is_not_replaced(bench: Bench) -> None:
+    """Somebody else's upload has the name: nothing of it is touched."""
+    bucket = Twice(bench.inner)
+    bucket.tag = "not ours"
+    twice = Bench(bucket, bench.folder)
+    with pytest.raises(ConditionFailed):
+        await twice.create(50)
+
+    assert len(await bench.keys()) == 1
+    assert not bench.multiparts()
 
 
 async def test_a_creation_that_is_cancelled_leaves_nothing(bench: Bench) -> None:
