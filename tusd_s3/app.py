@@ -42,6 +42,7 @@ def create_app(config: Config, *, bucket: Bucket | None = None) -> web.Applicati
         names=_names(config),
         spool=spool,
         options=StoreOptions(
+            is_sole_writer=True,  # the memory locker: one process for one bucket
             concurrent_parts=config.s3_concurrent_part_uploads,
             delete_partials=config.delete_partials,
             storage_bucket=config.s3_bucket or "",

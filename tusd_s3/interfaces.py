@@ -262,6 +262,14 @@ class Locker(Protocol):
         """
         ...
 
+    def born(self, upload_id: str) -> Lock | None:
+        """Return the lock of an upload that was created this moment, as held and released.
+
+        So its creator's knowledge of it stays current until somebody holds it. None if this
+        locker cannot be sure of that.
+        """
+        ...
+
 
 class Body(Protocol):
     """The body of one request, read as fast as its reader takes it.
@@ -355,10 +363,24 @@ class LiveUpload(Protocol):
 class UploadStore(Protocol):
     """What the HTTP side knows of the store. Ids are as in URLs, percent-decoded and untrusted."""
 
-    async def create(self, new: NewUpload) -> HeldUpload:
+    async def create(
+        self, new: NewUpload, *, lock_of: Callable[[str], Lock | None] | None = None
+    ) -> HeldUpload:
         """Create an upload that nobody else knows yet (so no lock is needed to append to it).
 
-        An upload of zero bytes is finished when this returns.
+        An upload of zero bytes is finished when this returns. ``lock_of`` is `Locker.born`.
+        """
+        ...
+
+    async def create_whole(self, new: NewUpload, body: Body) -> UploadInfo | None:
+        """Create a small upload of known length with all of its bytes, at once.
+
+        Returns:
+            The finished upload, or None if the body ended early: then nothing was created.
+
+        Raises:
+            OutOfRoom: there is no room for the bytes.
+            StoreError: the bucket failed; nothing that anybody can see is left.
         """
         ...
 

@@ -95,6 +95,11 @@ class MemoryLocker:
         finally:
             self._release(upload_id, upload)
 
+    def born(self, upload_id: str) -> MemoryLock:
+        lock = MemoryLock(next(self._generations), None)
+        self._remember(upload_id, lock.generation)
+        return lock
+
     async def _wait(self, upload_id: str, upload: _Upload, claim: _Claim, timeout_s: float) -> None:
         """Stand in the queue until the claim is granted.
 
@@ -125,6 +130,9 @@ class MemoryLocker:
             upload.holder.granted.set_result(None)
             return
         del self._uploads[upload_id]
-        self._past[upload_id] = upload.latest
+        self._remember(upload_id, upload.latest)
+
+    def _remember(self, upload_id: str, generation: int | None) -> None:
+        self._past[upload_id] = generation
         if len(self._past) > self._remembered:
             self._past.popitem(last=False)

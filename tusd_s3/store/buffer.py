@@ -159,10 +159,9 @@ class PartBuffer:
         self.remembered = True
         self._on_evict = _stay
 
-    def reuse(self, on_evict: Callable[[], None], whole: int) -> None:
-        """Go on with a buffer that was remembered, for another request of so many bytes."""
+    def reuse(self, on_evict: Callable[[], None]) -> None:
+        """Go on with a buffer that was remembered, for another request."""
         self._on_evict = on_evict
-        self._whole = whole
         self.sending = self.evicted = self.remembered = False
         self.touched = self.born = time.monotonic()
 

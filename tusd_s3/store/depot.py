@@ -7,6 +7,7 @@ from tusd_s3.interfaces import Bucket
 from tusd_s3.model import Limits
 from tusd_s3.store.concat import Way
 from tusd_s3.store.keys import Names
+from tusd_s3.store.quiet import Watchers
 from tusd_s3.store.spool import Spool
 
 
@@ -35,4 +36,5 @@ class Depot:
     slots: asyncio.Semaphore
     parts_per_upload: int
     delete_partials: bool = False
+    watchers: Watchers = field(default_factory=lambda: Watchers(is_sole=False))
     copying: Copying = field(default_factory=Copying)

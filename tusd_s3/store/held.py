@@ -1,7 +1,5 @@
 """An upload in the hands of one request: append, finish, terminate."""
 
-import asyncio
-import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -12,11 +10,9 @@ from tusd_s3.errors import (
     LeaseLost,
     MaxSizeExceeded,
     MultipartMissing,
-    ObjectMissing,
     PartConflict,
     PartsRefused,
     StoreError,
-    StoreRefused,
     TusError,
     UploadGone,
     UploadNotFound,
@@ -31,7 +27,8 @@ from tusd_s3.store.grid import Ledger
 from tusd_s3.store.info import Phase, Record, format_record
 from tusd_s3.store.keys import parse_upload_id
 from tusd_s3.store.objects import object_headers
-from tusd_s3.store.state import Snapshot, StateReader, is_ours
+from tusd_s3.store.state import Snapshot, StateReader
+from tusd_s3.store.termination import abort, delete_all
 from tusd_s3.store.uploader import Uploader
 
 _log = structlog.get_logger()
@@ -84,6 +81,12 @@ class Held:
         self, body: Body, *, declared_length: int | None = None, expected: int | None = None
     ) -> UploadInfo:
         """Store a body at the present offset; see `HeldUpload.append`."""
+        with self._depot.watchers.writing(str(self.snapshot.id)):
+            return await self._append(body, declared_length, expected)
+
+    async def _append(
+        self, body: Body, declared_length: int | None, expected: int | None
+    ) -> UploadInfo:
         self._on_append(self, body)
         self._claim_tail_bytes()
         try:
@@ -169,7 +172,8 @@ class Held:
         self._claim_tail_bytes()
         try:
             if self.snapshot.object_exists or self.info.is_pending:
-                await self._finish()
+                with self._depot.watchers.writing(str(self.snapshot.id)):
+                    await self._finish()
         finally:
             self._forget_tail_bytes()
         return self.info
@@ -225,7 +229,7 @@ class Held:
         """Store an object of no bytes: a multipart upload without parts cannot be completed."""
         nothing = BytesContent(b"", self.snapshot.record.checksum)
         await self._depot.bucket.put(self._key, nothing, headers=self._headers())
-        await self._abort()
+        await abort(self._depot, self.snapshot)
 
     def _headers(self) -> ObjectHeaders:
         return object_headers(self.snapshot.record.metadata, self.snapshot.record.tag)[0]
@@ -260,63 +264,12 @@ class Held:
                 raise StoreError("complete", self._key, f"part {known.number} changed") from refusal
             ledger.add(now)
 
-    # -- terminate -----------------------------------------------------------------------------
-
     async def terminate(self) -> None:
         """Delete everything that belongs to the upload; see `HeldUpload.terminate`."""
-        if self.snapshot.record.phase is not Phase.TERMINATED:
-            await self._rewrite(self.snapshot.record.terminated())
-        results = await asyncio.gather(
-            self._abort(), self._delete_object(), self._delete_tails(), return_exceptions=True
-        )
-        for result in results:
-            if isinstance(result, BaseException):
-                raise result
-        await self._depot.bucket.delete([self._depot.names.info(self.snapshot.id.object_id)])
-
-    async def _abort(self) -> None:
-        """Abort the multipart upload; one that is already gone is fine."""
-        multipart_id = self.snapshot.id.multipart_id
-        if self.snapshot.record.assembly is not None:
-            multipart_id = self.snapshot.record.assembly.multipart_id
-        if multipart_id is None:
-            return
-        with contextlib.suppress(MultipartMissing):
-            await self._depot.bucket.abort_multipart(self._key, multipart_id)
-
-    async def _delete_object(self) -> None:
-        """Delete the object if it is ours: somebody else's may have the same key."""
-        try:
-            stat = await self._depot.bucket.head(self._key)
-        except ObjectMissing:
-            return
-        record = self.snapshot.record
-        if is_ours(stat, record) and stat.size == record.length:
-            await self._depot.bucket.delete([self._key])
-        else:
-            _log.warning("the object under an upload's key is not the upload's", key=self._key)
-
-    async def _delete_tails(self) -> None:
-        names = self._depot.names
-        object_id = self.snapshot.id.object_id
-        try:
-            keys = [
-                stat.key
-                async for stat in self._depot.bucket.list_objects(names.plain_tail(object_id))
-                if names.is_tail(stat.key, object_id)
-            ]
-        except StoreRefused:  # the account may not list: delete every tail there could be
-            keys = [names.plain_tail(object_id)]
-            keys += [names.tail(object_id, number) for number in self._tail_numbers()]
-        if keys:
-            await self._depot.bucket.delete(keys)
-
-    def _tail_numbers(self) -> range:
-        """Return the numbers of all parts that could ever have had a tail."""
-        if self.snapshot.ledger is not None:
-            return range(1, self.snapshot.ledger.next_number + 1)
-        grid = self.snapshot.record.grid
-        return range(1, 1 if grid is None else grid.last_number(self.snapshot.record.length) + 1)
+        with self._depot.watchers.writing(str(self.snapshot.id)):
+            if self.snapshot.record.phase is not Phase.TERMINATED:
+                await self._rewrite(self.snapshot.record.terminated())
+            await delete_all(self._depot, self.snapshot)
 
     # -- the record ----------------------------------------------------------------------------
 

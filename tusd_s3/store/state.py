@@ -25,6 +25,7 @@ from tusd_s3.store.grid import Ledger, adopt_grid
 from tusd_s3.store.info import Phase, Record, RecordError, parse_record
 from tusd_s3.store.keys import Names, UploadId, parse_upload_id
 from tusd_s3.store.objects import TAG
+from tusd_s3.store.quiet import Watchers
 
 _log = structlog.get_logger()
 _MAX_RECORD = 1 << 20  # bytes; no `.info` of ours or of tusd comes near
@@ -103,15 +104,23 @@ class Snapshot:
 
 
 class StateReader:
-    """Reads snapshots. ``limits`` are those of the bucket, for the uploads that tusd began."""
+    """Reads snapshots.
 
-    def __init__(self, bucket: Bucket, names: Names, limits: Limits) -> None:
+    Args:
+        limits: those of the bucket, for the uploads that tusd began.
+        watchers: who knows of writes during a read; None: others write too.
+    """
+
+    def __init__(
+        self, bucket: Bucket, names: Names, limits: Limits, watchers: Watchers | None = None
+    ) -> None:
         self._bucket = bucket
         self._names = names
         self._limits = limits
+        self._watchers = watchers or Watchers(is_sole=False)
 
     async def read_settled(self, upload_id: UploadId) -> Snapshot:
-        """Read without the lock: again and again until two reads agree.
+        """Read without the lock: until two reads agree, or nobody can have written meanwhile.
 
         A holder that stores a part and deletes its tail between two of our calls would make us
         see neither.
@@ -122,8 +131,10 @@ class StateReader:
         """
         last: UploadInfo | None = None
         for _ in range(_MAX_READS):
-            snapshot = await self.read(upload_id)
-            if snapshot.record.phase is not Phase.OPEN or snapshot.info == last:
+            with self._watchers.reading(str(upload_id)) as watch:
+                snapshot = await self.read(upload_id)
+            is_settled = snapshot.record.phase is not Phase.OPEN or not watch.disturbed
+            if is_settled or snapshot.info == last:
                 return self._alive(snapshot)
             last = snapshot.info
         raise StoreBusy("read", str(upload_id), "the upload changed under every look")

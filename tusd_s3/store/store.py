@@ -32,35 +32,29 @@ The assumption behind all of it: a client that resumes an upload sends the bytes
 """
 
 import asyncio
-import hashlib
-import json
-import secrets
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
 import structlog
 
 from tusd_s3.errors import (
-    ConditionFailed,
     IncompleteUpload,
     ObjectMissing,
-    StoreError,
     UploadNotFound,
 )
 from tusd_s3.interfaces import Body, Bucket, Clock, Lock, ObjectReader
-from tusd_s3.model import Limits, NewUpload, ObjectHeaders, UploadInfo
-from tusd_s3.store.buffer import BytesContent
+from tusd_s3.model import Limits, NewUpload, UploadInfo
 from tusd_s3.store.cache import StateCache
+from tusd_s3.store.creation import Creator
 from tusd_s3.store.depot import Depot
-from tusd_s3.store.grid import Ledger, choose_grid
 from tusd_s3.store.held import Held, Memory
-from tusd_s3.store.info import Phase, Record, format_record
-from tusd_s3.store.keys import Names, UploadId, is_multipart_id, parse_upload_id
-from tusd_s3.store.objects import object_headers
+from tusd_s3.store.info import Phase
+from tusd_s3.store.keys import Names, parse_upload_id
+from tusd_s3.store.quiet import Watchers
 from tusd_s3.store.spool import Spool
-from tusd_s3.store.state import Snapshot, StateReader, is_ours
+from tusd_s3.store.state import StateReader, is_ours
 
 _log = structlog.get_logger()
 
@@ -74,13 +68,16 @@ class StoreOptions:
         parts_per_upload: parts of one upload on their way or waiting for their turn.
         remembered_uploads: how many uploads' states are kept between requests.
         delete_partials: whether partial uploads go when their final upload is complete.
-        storage: what `.info` says about the place, as tusd does: ``Type`` and ``Bucket``.
+        is_sole_writer: whether this process alone writes to the bucket, so that it need not read
+            twice to be sure.
+        storage_type, storage_bucket: what `.info` says about the place, as tusd does.
     """
 
     concurrent_parts: int = 10
     parts_per_upload: int = 4
     remembered_uploads: int = 1000
     delete_partials: bool = False
+    is_sole_writer: bool = False
     storage_type: str = "s3store"
     storage_bucket: str = ""
 
@@ -119,9 +116,8 @@ class Store:
         self._bucket = bucket
         self._names = names
         self._limits: Limits = replace(bucket.limits, max_part=largest)
-        self._options = options
-        self._clock = clock
-        self._reader = StateReader(bucket, names, self._limits)
+        self._watchers = Watchers(is_sole=options.is_sole_writer)
+        self._reader = StateReader(bucket, names, self._limits, self._watchers)
         self._cache = StateCache(options.remembered_uploads)
         self._live: dict[str, Live] = {}
         self._depot = Depot(
@@ -132,143 +128,42 @@ class Store:
             slots=asyncio.Semaphore(options.concurrent_parts),
             parts_per_upload=options.parts_per_upload,
             delete_partials=options.delete_partials,
+            watchers=self._watchers,
         )
+        storage = {"Type": options.storage_type, "Bucket": options.storage_bucket}
+        self._creator = Creator(self._depot, self._reader, storage, clock)
         spool.on_pressure = self._cache.drop_oldest_tail
 
     # -- create --------------------------------------------------------------------------------
 
-    async def create(self, new: NewUpload) -> Held:
-        """Create an upload; see `UploadStore.create`.
+    async def create(
+        self, new: NewUpload, *, lock_of: Callable[[str], Lock | None] | None = None
+    ) -> Held:
+        """Create an upload; see `UploadStore.create` and `Creator.create`."""
+        snapshot = await self._creator.create(new)
+        lock = lock_of(str(snapshot.id)) if lock_of is not None else None
+        memory = Memory(self._cache, lock) if lock is not None else None
+        if memory is not None and not snapshot.object_exists:
+            self._cache.keep(memory.lock, snapshot, None)
+        return Held(self._depot, self._reader, snapshot, memory=memory, on_append=self._note)
 
-        Raises:
-            MaxSizeExceeded: neither the bucket nor our buffers can hold such parts.
-            StoreError: the bucket failed; nothing that anybody can see is left.
-        """
-        object_id = secrets.token_hex(16)
-        tag = _new_tag(object_id)
-        headers, left_out = object_headers(new.metadata, tag)
-        if left_out:
-            _log.info("metadata not stored with the object", keys=left_out)
-        grid = choose_grid(new.length, self._limits)
-        fits_in_one = new.length is not None and new.length <= grid.part_size
-        algorithm = self._bucket.features.checksum
-        key = self._names.object(object_id)
-        upload_id = UploadId(object_id, None)
-        if not fits_in_one:
-            multipart_id = await self._begin_multipart(key, headers, algorithm)
-            upload_id = UploadId(object_id, multipart_id)
-        record = Record(
-            id=str(upload_id),
-            length=new.length,
-            metadata_raw=new.metadata_raw,
-            metadata=new.metadata,
-            kind=new.kind,
-            concat_raw=new.concat_raw,
-            storage=self._storage(key),
-            grid=grid,
-            checksum=algorithm,
-            tag=tag,
-            created=self._clock(),
-        )
-        try:
-            if new.length == 0:
-                await self._bucket.put(key, BytesContent(b"", algorithm), headers=headers)
-                record = record.finished()
-            etag = await self._write_first_record(upload_id, record)
-        except ConditionFailed:  # an upload of somebody else's has the name
-            await self._undo(upload_id, everything=False)
-            raise
-        except BaseException:
-            await asyncio.shield(self._undo(upload_id))
-            raise
-        snapshot = Snapshot(upload_id, record, etag, object_exists=new.length == 0)
-        if new.length != 0:
-            snapshot.ledger = Ledger(grid, [], new.length)
-        return Held(self._depot, self._reader, snapshot, on_append=self._note)
-
-    async def _begin_multipart(self, key: str, headers: ObjectHeaders, algorithm: str) -> str:
-        multipart_id = await self._bucket.create_multipart(key, headers=headers, checksum=algorithm)
-        if not is_multipart_id(multipart_id):
-            await self._bucket.abort_multipart(key, multipart_id)
-            raise StoreError("create_multipart", key, "an id that cannot be part of a URL")
-        return multipart_id
-
-    def _storage(self, key: str) -> dict[str, str]:
-        return {
-            "Type": self._options.storage_type,
-            "Bucket": self._options.storage_bucket,
-            "Key": key,
-        }
-
-    async def _write_first_record(self, upload_id: UploadId, record: Record) -> str:
-        """Write a record where there is none; it is there already if only an answer was lost.
-
-        Raises:
-            ConditionFailed: there is the record of another upload.
-        """
-        key = self._names.info(upload_id.object_id)
-        content = BytesContent(format_record(record), self._bucket.features.checksum)
-        try:
-            return await self._bucket.put(key, content, if_absent=True)
-        except ConditionFailed:
-            there, etag = await self._reader.record(upload_id)
-            if there.tag != record.tag:
-                raise
-            return etag
-
-    async def _undo(self, upload_id: UploadId, *, everything: bool = True) -> None:
-        """Remove what a creation that failed has left. Nobody was told its name."""
-        key = self._names.object(upload_id.object_id)
-        steps = []
-        if everything:
-            steps.append(self._bucket.delete([self._names.info(upload_id.object_id), key]))
-        if upload_id.multipart_id is not None:
-            steps.append(self._bucket.abort_multipart(key, upload_id.multipart_id))
-        for step in steps:
-            try:
-                await step
-            except StoreError as exc:
-                _log.warning("a creation that failed left something", key=key, error=str(exc))
-
-    # -- concatenate ---------------------------------------------------------------------------
+    async def create_whole(self, new: NewUpload, body: Body) -> UploadInfo | None:
+        """Create a small upload at once; see `UploadStore.create_whole`."""
+        return await self._creator.create_whole(new, body)
 
     def final_id(self, new: NewUpload) -> str:
         """Return the id of a final upload; see `UploadStore.final_id`."""
-        says = json.dumps([new.partials, new.metadata_raw]).encode()
-        return hashlib.sha256(says).hexdigest()[:32]
+        return self._creator.final_id(new)
 
     async def create_final(self, new: NewUpload) -> UploadInfo:
-        """Record a final upload; see `UploadStore.create_final`.
+        """Record a final upload; see `UploadStore.create_final`."""
+        return await self.read(await self._creator.create_final(new))
 
-        Raises:
-            StoreError: the bucket failed.
-        """
-        object_id = self.final_id(new)
-        upload_id = UploadId(object_id, None)
-        record = Record(
-            id=object_id,
-            length=None,
-            metadata_raw=new.metadata_raw,
-            metadata=new.metadata,
-            kind=new.kind,
-            concat_raw=new.concat_raw,
-            storage=self._storage(self._names.object(object_id)),
-            checksum=self._bucket.features.checksum,
-            tag=_new_tag(object_id),
-            created=self._clock(),
-            partials=new.partials,
-        )
-        try:
-            await self._write_first_record(upload_id, record)
-        except ConditionFailed:
-            _log.info("a final upload was asked for again", upload=object_id)
-        return await self.read(object_id)
+    # -- read and open -------------------------------------------------------------------------
 
     async def read_many(self, upload_ids: Sequence[str]) -> list[UploadInfo]:
         """Read several uploads at once; see `UploadStore.read_many`."""
         return await self._reader.read_many(upload_ids)
-
-    # -- read and open -------------------------------------------------------------------------
 
     async def read(self, upload_id: str) -> UploadInfo:
         """Read an upload's state without its lock; see `UploadStore.read`."""
@@ -323,8 +218,3 @@ class Store:
                 yield reader
         except ObjectMissing:
             raise UploadNotFound("its object was moved away") from None
-
-
-def _new_tag(object_id: str) -> str:
-    """Return a value for `tus-upload-id` that no other upload of the same key has."""
-    return f"{object_id}+{secrets.token_hex(8)}"

@@ -30,7 +30,6 @@ from tusd_s3.interfaces import Body
 from tusd_s3.model import Ended, ObjectHeaders
 from tusd_s3.store.buffer import BufferContent, PartBuffer
 from tusd_s3.store.depot import Depot
-from tusd_s3.store.spool import SMALL
 from tusd_s3.store.state import Snapshot, Tail
 
 _log = structlog.get_logger()
@@ -168,15 +167,12 @@ class Uploader:
         """Return the buffer of a part, with the tail's bytes in it if the part has a tail."""
         tail = self._snapshot.tail
         if tail is None or tail.number != number:
-            return await self._new_buffer(0)
+            return await self._new_buffer(self._expected)
         if self._remembered is not None:
             buffer, self._remembered = self._remembered, None
-            few = self._expected is not None and self._expected <= SMALL
-            size = self._size(number)
-            more = buffer.size + (self._expected or 0) if few else size
-            buffer.reuse(self._evict, min(size, more))
+            buffer.reuse(self._evict)
             return buffer
-        buffer = await self._new_buffer(tail.size)
+        buffer = await self._new_buffer()
         try:
             async with self._depot.bucket.get(tail.key, if_match=tail.etag) as reader:
                 async for chunk in reader.chunks():
@@ -187,8 +183,8 @@ class Uploader:
             raise LeaseLost("get", tail.key, "the tail was changed by somebody else") from exc
         return buffer
 
-    async def _new_buffer(self, tail_size: int) -> PartBuffer:
-        expected = None if self._expected is None else tail_size + self._expected
+    async def _new_buffer(self, expected: int | None = None) -> PartBuffer:
+        """Return an empty buffer; what has a tail comes in small pieces and gets room for all."""
         buffer = await self._depot.spool.buffer(
             self._snapshot.record.checksum,
             self._size(self._number),

@@ -8,6 +8,7 @@ from aiohttp import hdrs, web
 from aiohttp.http import HttpVersion11
 
 from tusd_s3.errors import (
+    ConnectionReset,
     MethodNotAllowed,
     ModifyFinal,
     StoreError,
@@ -15,7 +16,7 @@ from tusd_s3.errors import (
     UploadNotFound,
 )
 from tusd_s3.interfaces import HeldUpload, Locker, UploadStore
-from tusd_s3.model import Ended, Kind, NewUpload, UploadInfo
+from tusd_s3.model import MIB, Ended, Kind, NewUpload, UploadInfo
 from tusd_s3.protocol import answers, headers, rules
 from tusd_s3.protocol.concat import Concat
 from tusd_s3.protocol.rules import Terms
@@ -26,6 +27,7 @@ from tusd_s3.web.options import WebOptions
 from tusd_s3.web.proxy import Origin
 
 UPLOAD_ID = "upload_id"  # name of the part of the route's pattern
+_WHOLE = MIB  # bytes; a body up to this that is the whole upload is stored at once
 _CREATION_METHODS = ("POST", "OPTIONS")
 
 
@@ -85,7 +87,9 @@ class Handlers:
         plan = rules.decide_create(asked, self._terms)
         if asked.concat is not None and asked.concat.kind is Kind.FINAL:
             return await self._concatenate(request, asked.concat, plan.new)
-        held = await self._store.create(plan.new)
+        if 0 < (asked.body_length or 0) <= _WHOLE and asked.body_length == plan.new.length:
+            return await self._create_whole(request, plan.new)
+        held = await self._store.create(plan.new, lock_of=self._locker.born)
         location = self._location_of(request, held.info.id)
         info = held.info
         if asked.has_body:
@@ -99,6 +103,16 @@ class Handlers:
                 raise
         with_body = asked.has_body or request.content_type == headers.OFFSET_OCTET_STREAM
         return respond(request, answers.created(info, location, with_body=with_body))
+
+    async def _create_whole(self, request: web.Request, new: NewUpload) -> web.Response:
+        """Create a small upload that comes with all of its bytes: nothing, or all of it."""
+        with self._body_of(request) as body:
+            body.limit = new.length
+            info = await self._store.create_whole(new, body)
+            if info is None:
+                raise refusals.of_end(body.ended, None) or ConnectionReset()
+        location = self._location_of(request, info.id)
+        return respond(request, answers.created(info, location, with_body=True))
 
     async def describe(self, request: web.Request, upload_id: str) -> web.Response:
         """HEAD: tell the offset, without disturbing a request that is receiving bytes."""

@@ -57,16 +57,18 @@ def of_failed_append(failure: StoreError, info: UploadInfo) -> TusError:
     return refusal
 
 
-def of_end(ended: Ended | None, info: UploadInfo) -> TusError | None:
+def of_end(ended: Ended | None, info: UploadInfo | None) -> TusError | None:
     """Return the answer to a body that ended like this, None if it was whole.
 
     Args:
         ended: None if the reader did not care for the end.
-        info: the upload afterwards.
+        info: the upload afterwards, None if there is none.
     """
     refusal = None if ended is None else _ENDS.get(ended)
     if refusal is None:
         return None
+    if info is None:
+        return refusal()
     if ended is Ended.OVERRUN and info.length is None:
         refusal = MaxSizeExceeded  # the only limit that a deferred upload has
     return refusal(headers={} if info.is_pending else {"Upload-Offset": str(info.offset)})

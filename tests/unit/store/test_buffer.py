@@ -120,7 +120,7 @@ async def test_a_buffer_that_is_used_again_goes_on(make: Make) -> None:
     buffer.evict()
     buffer.remember()
     buffer.evict()
-    buffer.reuse(lambda: asked.append("second"), 10)
+    buffer.reuse(lambda: asked.append("second"))
     before = buffer.sending, buffer.evicted, buffer.remembered
     await buffer.write(b"d")
     buffer.evict()

@@ -90,7 +90,7 @@ async def take_step(buffer: PartBuffer, step: str, data: bytes) -> bytes:
         await buffer.seal()
     elif step == "reuse":
         buffer.remember()
-        buffer.reuse(ignore, 40)
+        buffer.reuse(ignore)
     return b""
 
 

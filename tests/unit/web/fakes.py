@@ -81,7 +81,9 @@ class FakeStore:
         """Return what was put into ``lives``."""
         return self.lives.get(upload_id)
 
-    async def create(self, new: NewUpload) -> "FakeHeld":
+    async def create(
+        self, new: NewUpload, *, lock_of: Callable[[str], Lock | None] | None = None
+    ) -> "FakeHeld":
         """Create an upload with an id that needs encoding."""
         self.call("create")
         upload_id = f"up{next(self.numbers)}+part/é"
@@ -90,6 +92,12 @@ class FakeStore:
         )
         self.add(upload_id, info)
         return FakeHeld(self, upload_id)
+
+    async def create_whole(self, new: NewUpload, body: Body) -> UploadInfo | None:
+        """Create an upload with all of its bytes, or nothing."""
+        held = await self.create(new)
+        info = await held.append(body)
+        return info if info.finished else None
 
     def final_id(self, new: NewUpload) -> str:
         """Return an id that is the same for the same partials."""

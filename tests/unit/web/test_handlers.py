@@ -213,9 +213,11 @@ async def test_body_is_read_after_the_creation_only() -> None:
             return await super().append(body)
 
     class Store(FakeStore):
-        async def create(self, new: NewUpload) -> FakeHeld:
+        async def create(
+            self, new: NewUpload, *, lock_of: Callable[[str], Lock | None] | None = None
+        ) -> FakeHeld:
             order.append("create")
-            await super().create(new)
+            await super().create(new, lock_of=lock_of)
             return Held(self, "up1+part/é")
 
     async with serving(Store()) as tus:
