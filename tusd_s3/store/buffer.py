@@ -17,7 +17,7 @@ from tusd_s3.interfaces import Chunk
 from tusd_s3.model import KIB, MIB, Checksum
 
 _PIECE = MIB  # handed to the transport at once
-_READ = 256 * KIB  # from temporary files
+_READ = MIB  # from temporary files: each read is a hop to a thread
 _MAPPED = 256 * KIB  # reservations from this on are memory maps, which go back to the system
 _KEEP_S = 1.0  # after so long an unused map gives its pages back
 
@@ -267,7 +267,7 @@ class PartBuffer:
         try:
             file = await self._make_file()
             try:
-                await _write_all(file, self._view[: self.size])
+                await asyncio.to_thread(_write_at, file.fileno(), self._view[: self.size], 0)
             except BaseException:
                 await file.close()
                 raise
@@ -285,8 +285,8 @@ class PartBuffer:
         await self._room.take_disk(len(data), self)
         self._disk += len(data)
         try:
-            await self._file.seek(self.size)  # what a failed write left behind does not count
-            await _write_all(self._file, data)
+            # at its place: what a failed write left behind does not count
+            await asyncio.to_thread(_write_at, self._file.fileno(), data, self.size)
         except OSError as exc:
             self._disk -= len(data)
             self._room.refund_disk(len(data))
@@ -297,10 +297,11 @@ def _stay() -> None:
     """Ignore being asked to end: nobody is at work on this buffer."""
 
 
-async def _write_all(file: AsyncFileIO, data: Chunk) -> None:
+def _write_at(fd: int, data: Chunk, position: int) -> None:
     view = memoryview(data)
     while view:
-        view = view[await file.write(view) :]
+        count = os.pwrite(fd, view, position)
+        view, position = view[count:], position + count
 
 
 class BufferContent:
