@@ -1,7 +1,6 @@
 """Signatures of requests to S3: botocore's, without its containers. No I/O."""
 
 from functools import lru_cache
-from hashlib import sha256
 from hmac import digest
 from typing import Any
 
@@ -69,9 +68,9 @@ class Signer(S3SigV4Auth):  # type: ignore[misc]  # botocore has no types
         return False  # a checksum guards it
 
     def _sign(self, key: bytes, msg: str, hex: bool = False) -> Any:  # noqa: A002, FBT001, FBT002
-        return digest(key, msg.encode(), sha256).hex() if hex else _derive(key, msg)
+        return digest(key, msg.encode(), "sha256").hex() if hex else _derive(key, msg)
 
 
 @lru_cache(_REMEMBERED)
 def _derive(key: bytes, message: str) -> bytes:
-    return digest(key, message.encode(), sha256)
+    return digest(key, message.encode(), "sha256")
