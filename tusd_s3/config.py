@@ -234,8 +234,8 @@ def _contradictions(
         for name in sorted(given & Config.model_fields.keys()):
             if name.startswith("s3_") and name != "s3_bucket":
                 yield (name, "s3_bucket"), "has no meaning without s3-bucket"
-    elif not 5 * MIB <= config.s3_part_size <= 5 * 1024 * MIB:
-        yield ("s3_part_size", "s3_bucket"), "is not between 5MiB and 5GiB, as S3 demands"
+    elif not 1024 <= config.s3_part_size <= 5 * 1024 * MIB:  # below 5 MiB: the store is asked
+        yield ("s3_part_size", "s3_bucket"), "is not between 1KiB and 5GiB"
     if config.s3_part_size > config.disk_budget:
         size, room = values.format_size(config.s3_part_size), values.format_size(config.disk_budget)
         if "s3_part_size" in given:

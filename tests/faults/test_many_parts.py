@@ -95,3 +95,22 @@ def test_gap_on_the_second_page_ends_the_count(rig: Rig) -> None:
 
     assert headed.offset == 1_100 * SIZE
     assert rig.stored(upload) == data
+
+
+def test_an_upload_of_many_parts_of_ours_is_resumed(rig: Rig) -> None:
+    """1,200 parts sent in two requests, another server process between them."""
+    data = pattern(PARTS * SIZE, seed=2)
+    rig.start("--s3-part-size", str(SIZE))
+    upload = rig.upload(len(data))
+    resumer = Resumer(lambda: upload, data, chunk=1_100 * SIZE + 7)
+    first = resumer.patch_once(0)
+    rig.start("--s3-part-size", str(SIZE))
+    headed = tus_client.head(upload)
+    listings = rig.proxy.operations().count("list_parts")
+    resumer.finish()
+
+    assert first is not None
+    assert (first.status, first.offset) == (204, 1_100 * SIZE + 7)
+    assert headed.offset == first.offset
+    assert listings >= 2
+    assert rig.stored(upload) == data

@@ -1,12 +1,10 @@
 """A bucket in a folder: the same promises as S3's, kept by one file system.
 
 The work is done in threads by `disk_folder` (objects) and `disk_multipart`; this module brings
-bytes to them and keeps every wait limited.
+bytes to them.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
 from itertools import islice
@@ -18,16 +16,15 @@ from tusd_s3.buckets.disk_folder import Folder
 from tusd_s3.buckets.disk_multipart import MultipartFolder, Record
 from tusd_s3.buckets.disk_names import walk
 from tusd_s3.buckets.disk_reader import READ_STEP, DiskReader, OpenFile, copy_with_digest
+from tusd_s3.buckets.disk_threads import Threads
 from tusd_s3.digests import ALGORITHMS, Digest
-from tusd_s3.errors import ConditionFailed, ConfigError, CopyRefused, StoreBusy, StoreError
+from tusd_s3.errors import ConditionFailed, ConfigError, CopyRefused, StoreError
 from tusd_s3.interfaces import Chunk, Content
 from tusd_s3.model import MIB, Features, Limits, ObjectHeaders, ObjectStat, Part
 
 T = TypeVar("T")
 _HOP = MIB  # bytes per hop to a thread: a hop costs about what writing 100 KiB costs
 _PAGE = 1000  # objects listed or deleted per hop
-_THREADS = 16
-_CLEANUP_S = 5.0
 
 
 class DiskBucket:
@@ -51,11 +48,10 @@ class DiskBucket:
             raise ConfigError(f"unknown checksum algorithm {checksum!r}")
         self._limits = limits
         self._features = Features(conditional_writes=True, checksum=checksum)
-        self._timeout_s = timeout_s
         self._directory = directory
         self._folder = Folder(directory, timeout_s=timeout_s / 2)
         self._multiparts = MultipartFolder(self._folder, limits)
-        self._threads: ThreadPoolExecutor | None = None
+        self._threads = Threads(timeout_s=timeout_s)
 
     @property
     def limits(self) -> Limits:
@@ -66,11 +62,11 @@ class DiskBucket:
         return self._features
 
     async def start(self) -> None:
-        if self._threads is not None:
+        if self._threads.running:
             return
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="disk")
+        self._threads.start()
         try:
-            await self._run("start", "", self._folder.open)
+            await self._threads.run("start", "", self._folder.open)
         except StoreError as exc:
             await self.close()
             raise ConfigError(
@@ -78,15 +74,10 @@ class DiskBucket:
             ) from exc
 
     async def close(self) -> None:
-        threads, self._threads = self._threads, None
-        if threads is None:
-            return
-        closing = asyncio.get_running_loop().run_in_executor(threads, self._folder.workspace.close)
-        await asyncio.wait([closing], timeout=_CLEANUP_S)
-        threads.shutdown(wait=False)
+        await self._threads.stop(self._folder.workspace.close)
 
     async def check(self) -> None:
-        await self._run("check", "", self._folder.workspace.check)
+        await self._threads.run("check", "", self._folder.workspace.check)
 
     async def put(
         self,
@@ -134,19 +125,21 @@ class DiskBucket:
             return stat, stop, first
 
         try:
-            stat, stop, first = await self._run("get", key, open_it)
-            yield DiskReader(partial(self._run, "get", key), file, stat, first, at=start, stop=stop)
+            stat, stop, first = await self._threads.run("get", key, open_it)
+            yield DiskReader(
+                partial(self._threads.run, "get", key), file, stat, first, at=start, stop=stop
+            )
         finally:
             if not file.ended:
-                await self._clean_up(file.close)
+                await self._threads.clean_up(file.close)
 
     async def head(self, key: str) -> ObjectStat:
-        return await self._run("head", key, self._folder.describe, "head", key)
+        return await self._threads.run("head", key, self._folder.describe, "head", key)
 
     async def delete(self, keys: Sequence[str]) -> None:
         failed: list[StoreError] = []
         for first in range(0, len(keys), _PAGE):
-            failed += await self._run(
+            failed += await self._threads.run(
                 "delete", keys[first], self._folder.delete, keys[first : first + _PAGE]
             )
         if failed:
@@ -154,7 +147,9 @@ class DiskBucket:
 
     async def list_objects(self, prefix: str) -> AsyncIterator[ObjectStat]:
         walking = walk(self._folder.directory, prefix)
-        while page := await self._run("list_objects", prefix, lambda: list(islice(walking, _PAGE))):
+        while page := await self._threads.run(
+            "list_objects", prefix, lambda: list(islice(walking, _PAGE))
+        ):
             for stat in page:
                 yield stat
 
@@ -162,7 +157,7 @@ class DiskBucket:
         if checksum not in ALGORITHMS:
             raise StoreError("create_multipart", key, f"unknown checksum algorithm {checksum!r}")
         record = Record(key, headers, checksum)
-        return await self._run("create_multipart", key, self._multiparts.create, record)
+        return await self._threads.run("create_multipart", key, self._multiparts.create, record)
 
     async def upload_part(self, key: str, multipart_id: str, number: int, content: Content) -> Part:
         checksum = content.checksum
@@ -192,7 +187,7 @@ class DiskBucket:
         end: int,
         source_etag: str,
     ) -> Part:
-        run = partial(self._run, "copy_part", key)
+        run = partial(self._threads.run, "copy_part", key)
         file = self._folder.workspace.temporary()
         original = OpenFile()
 
@@ -217,17 +212,17 @@ class DiskBucket:
                 self._multiparts.store_part, key, multipart_id, number, file, digest.checksum
             )
         finally:
-            await self._clean_up(original.close)
+            await self._threads.clean_up(original.close)
             if not file.ended:
-                await self._clean_up(file.discard)
+                await self._threads.clean_up(file.discard)
 
     async def list_parts(self, key: str, multipart_id: str) -> list[Part]:
-        return await self._run(
+        return await self._threads.run(
             "list_parts", key, self._multiparts.list, "list_parts", key, multipart_id
         )
 
     async def complete_multipart(self, key: str, multipart_id: str, parts: Sequence[Part]) -> None:
-        run = partial(self._run, "complete_multipart", key)
+        run = partial(self._threads.run, "complete_multipart", key)
         record = await run(self._multiparts.plan, key, multipart_id, parts)
         file = self._folder.workspace.temporary()
         ending = partial(self._multiparts.ending, "complete_multipart", key, multipart_id)
@@ -245,10 +240,10 @@ class DiskBucket:
             await run(finish)
         finally:
             if not file.ended:
-                await self._clean_up(file.discard)
+                await self._threads.clean_up(file.discard)
 
     async def abort_multipart(self, key: str, multipart_id: str) -> None:
-        await self._run("abort_multipart", key, self._multiparts.abort, key, multipart_id)
+        await self._threads.run("abort_multipart", key, self._multiparts.abort, key, multipart_id)
 
     async def _receive(
         self,
@@ -283,40 +278,12 @@ class DiskBucket:
                 batch.append(chunk)
                 gathered += len(chunk)
                 if gathered >= _HOP:
-                    await self._run(operation, key, write)
+                    await self._threads.run(operation, key, write)
                     begun, batch, gathered = True, [], 0
-            return await self._run(operation, key, write_last)
+            return await self._threads.run(operation, key, write_last)
         finally:
             if not file.ended:
-                await self._clean_up(file.discard)
-
-    async def _run(self, operation: str, key: str, function: Callable[..., T], *args: object) -> T:
-        """Run a step in a thread.
-
-        Raises:
-            StoreBusy: it takes too long (and goes on in its thread).
-        """
-        if self._threads is None:
-            raise RuntimeError("the bucket is not started, or closed")
-
-        def step() -> T:
-            with translated(operation, key):
-                return function(*args)
-
-        future = asyncio.get_running_loop().run_in_executor(self._threads, step)
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                return await future
-        except TimeoutError as exc:
-            raise StoreBusy(operation, key, "the disk takes too long") from exc
-
-    async def _clean_up(self, function: Callable[[], None]) -> None:
-        """Run a clean-up in a thread, also when cancelled; `asyncio.wait` does not pass that on."""
-        if self._threads is None:  # closed meanwhile, with all temporary files removed
-            function()
-            return
-        future = asyncio.get_running_loop().run_in_executor(self._threads, function)
-        await asyncio.wait([future], timeout=_CLEANUP_S)
+                await self._threads.clean_up(file.discard)
 
 
 def _has_ended(steps: Iterator[None]) -> bool:

@@ -1,6 +1,5 @@
 """Objects in a folder: names, versions, headers, locks. Runs in threads; no asyncio."""
 
-import errno
 import json
 import os
 import stat
@@ -25,12 +24,12 @@ from tusd_s3.buckets.disk_names import (
     parse_headers,
     status_of,
 )
+from tusd_s3.buckets.disk_tree import RETRIES, Tree
 from tusd_s3.buckets.disk_workspace import Workspace
 from tusd_s3.errors import ConditionFailed, ObjectMissing, StoreBusy, StoreError
 from tusd_s3.model import ObjectHeaders, ObjectStat
 
 _LOCKS = 4096  # keys share lock files, so that those need never be deleted
-_RETRIES = 100  # races with others that prune folders or replace objects; each is won at once
 
 
 class Folder:
@@ -49,6 +48,7 @@ class Folder:
     def __init__(self, directory: Path, *, timeout_s: float) -> None:
         self.directory = directory.absolute()
         self.workspace = Workspace(self.directory)
+        self._tree = Tree(self.directory)
         self._timeout_s = timeout_s
 
     def open(self) -> None:
@@ -103,7 +103,7 @@ class Folder:
         if not is_key(key):
             raise self.missing(operation, key)
         path = self.directory / key
-        for _ in range(_RETRIES):
+        for _ in range(RETRIES):
             fd = self._open_file(path, operation, key)
             try:
                 found = self._describe(fd, path, key)
@@ -202,7 +202,7 @@ class Folder:
             if present is not None and status.st_mtime_ns <= present.st_mtime_ns:
                 status = file.stamp_newer_than(present.st_mtime_ns)
             self._announce(key, present, etag_of(status), headers)
-            self._rename(operation, key, file.path, path)
+            self._tree.rename(operation, key, file.path, path)
             file.release()
             if not format_headers(headers):
                 self._headers_path(key).unlink(missing_ok=True)
@@ -226,37 +226,6 @@ class Folder:
         flush_directory(target.parent)
         flush_directory(target.parent.parent)  # whoever made the folder may not have come so far
 
-    def _rename(self, operation: str, key: str, source: Path, target: Path) -> None:
-        """Rename durably, making folders; others may prune them while they are empty."""
-        for _ in range(_RETRIES):
-            try:
-                target.parent.mkdir(parents=True, exist_ok=True)
-                source.rename(target)
-                self._flush_upwards(target.parent)
-            except (FileExistsError, NotADirectoryError) as exc:
-                if self._is_below_an_object(target):
-                    raise StoreError(operation, key, "a part of its path is an object") from exc
-            except IsADirectoryError as exc:
-                if not _prune(target):  # an empty folder, left by a crash, is no obstacle
-                    raise StoreError(operation, key, "other objects are below it") from exc
-            except FileNotFoundError:
-                if not source.exists():
-                    raise
-            else:
-                return
-        raise StoreBusy(operation, key, "its folder vanished again and again")
-
-    def _is_below_an_object(self, path: Path) -> bool:
-        above = (self.directory / name for name in path.relative_to(self.directory).parents)
-        return any(folder.exists() and not folder.is_dir() for folder in above)
-
-    def _flush_upwards(self, path: Path) -> None:
-        """Make a folder's names durable, and its own name, which somebody may just have made."""
-        flush_directory(path)
-        while path != self.directory:
-            path = path.parent
-            flush_directory(path)
-
     # --- deleting ---------------------------------------------------------------------------
 
     def delete(self, keys: Sequence[str]) -> list[StoreError]:
@@ -276,32 +245,10 @@ class Folder:
         for folder, key in touched.items():
             try:
                 with translated("delete", key):
-                    self._settle(folder)
+                    self._tree.settle(folder)
             except StoreError as exc:
                 failed.append(exc)
         return failed
-
-    def _settle(self, folder: Path) -> None:
-        """Prune empty folders, and make what was deleted in the first one that stays durable."""
-        while folder != self.directory:
-            if not _prune(folder):
-                try:
-                    flush_directory(folder)
-                except (FileNotFoundError, NotADirectoryError):
-                    pass  # pruned by somebody else just now
-                else:
-                    return
-            folder = folder.parent
-        flush_directory(folder)
-
-
-def _prune(folder: Path) -> bool:
-    """Remove a folder if it is empty; return whether it is gone."""
-    try:
-        folder.rmdir()
-    except OSError as exc:
-        return exc.errno in {errno.ENOENT, errno.ENOTDIR}
-    return True
 
 
 @contextmanager

@@ -11,16 +11,15 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from tusd_s3 import log
-from tusd_s3.buckets import probe, s3_errors
-from tusd_s3.buckets.s3_client import Connection, S3Options
+from tusd_s3.buckets import probe, s3_errors, s3_listing
+from tusd_s3.buckets.s3_client import Connection
 from tusd_s3.buckets.s3_erase import Eraser
+from tusd_s3.buckets.s3_options import S3Options
 from tusd_s3.buckets.s3_values import (
     Reader,
     checksum_arguments,
     header_arguments,
     parse_checksum,
-    parse_entry,
-    parse_part,
     parse_stat,
     understood,
 )
@@ -195,22 +194,8 @@ class S3Bucket:
         await self._eraser.erase(self._s3, keys)
 
     async def list_objects(self, prefix: str) -> AsyncIterator[ObjectStat]:
-        s3 = self._s3
-        extra: dict[str, Any] = {}
-        while True:
-            # botocore asks for URL-encoded keys and decodes them.
-            page = await s3.ask("list_objects", s3.control.list_objects_v2, Prefix=prefix, **extra)
-            with understood("list_objects", prefix):
-                is_last = not page["IsTruncated"]
-                found = [parse_entry(entry) for entry in page.get("Contents", ())]
-            for stat in found:
-                yield stat
-            if is_last:
-                return
-            token = page.get("NextContinuationToken")
-            if not token or token == extra.get("ContinuationToken"):
-                raise StoreError("list_objects", prefix, "the listing does not go on")
-            extra = {"ContinuationToken": token}
+        async for stat in s3_listing.list_objects(self._s3, prefix):
+            yield stat
 
     async def create_multipart(self, key: str, *, headers: ObjectHeaders, checksum: str) -> str:
         extra = header_arguments(headers)
@@ -271,27 +256,7 @@ class S3Bucket:
             return Part(number, end - start, result["ETag"], parse_checksum(result))
 
     async def list_parts(self, key: str, multipart_id: str) -> list[Part]:
-        s3 = self._s3
-        found: dict[int, Part] = {}
-        marker = 0
-        while True:
-            page = await s3.ask(
-                "list_parts",
-                s3.quick.list_parts,
-                Key=key,
-                UploadId=multipart_id,
-                PartNumberMarker=marker,
-            )
-            with understood("list_parts", key):
-                is_last = not page["IsTruncated"]
-                parts = [parse_part(entry) for entry in page.get("Parts", ())]
-            found |= {part.number: part for part in parts}
-            if is_last:
-                return [found[number] for number in sorted(found)]
-            following = page.get("NextPartNumberMarker") or max(found, default=0)
-            if following <= marker:
-                raise StoreError("list_parts", key, "the listing does not go on")
-            marker = following
+        return await s3_listing.list_parts(self._s3, key, multipart_id)
 
     async def complete_multipart(self, key: str, multipart_id: str, parts: Sequence[Part]) -> None:
         listed: list[Any] = []

@@ -67,7 +67,7 @@ class Signer(S3SigV4Auth):  # type: ignore[misc]  # botocore has no types
     def _should_sha256_sign_payload(self, _request: Request) -> bool:
         return False  # a checksum guards it
 
-    def _sign(self, key: bytes, msg: str, hex: bool = False) -> Any:  # noqa: A002, FBT001, FBT002
+    def _sign(self, key: bytes, msg: str, hex: bool = False) -> Any:  # noqa: A002
         return digest(key, msg.encode(), "sha256").hex() if hex else _derive(key, msg)
 
 

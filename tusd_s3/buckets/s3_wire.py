@@ -60,7 +60,7 @@ class Outgoing(aiohttp.Payload):
 
     def __init__(self, content: Content) -> None:
         super().__init__(content, content_type="application/octet-stream")
-        self._size = content.size
+        self._size: int = content.size
         self.failed: ContentFailed | None = None
 
     async def chunks(self) -> AsyncIterator[Chunk]:

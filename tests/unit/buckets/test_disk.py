@@ -536,7 +536,7 @@ class TestNeighbours:
         disk_is_back = threading.Event()
 
         with pytest.raises(StoreBusy, match="too long"):
-            await bucket._run("head", "key", disk_is_back.wait)
+            await bucket._threads.run("head", "key", disk_is_back.wait)
 
         disk_is_back.set()
         await bucket.close()
