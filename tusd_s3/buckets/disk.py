@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
-from tusd_s3.buckets.disk_files import COPY_STEP, Incoming, translated
+from tusd_s3.buckets.disk_files import COPY_STEP, Incoming
 from tusd_s3.buckets.disk_folder import Folder
 from tusd_s3.buckets.disk_multipart import MultipartFolder, Record
 from tusd_s3.buckets.disk_names import walk

@@ -48,7 +48,8 @@ class Threads:
         Args:
             operation: the bucket's operation, for errors.
             key: the object it is for.
-            function: the step, called with ``args``.
+            function: the step.
+            *args: what it is called with.
 
         Raises:
             StoreBusy: it takes too long (and goes on in its thread).

@@ -1,12 +1,15 @@
 """Properties of the plan of a concatenation."""
 
+import time
+from collections.abc import Callable
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tusd_s3.errors import MaxSizeExceeded
 from tusd_s3.model import GIB, MIB, TIB, Limits
-from tusd_s3.store.concat import PlannedPart, plan_assembly, plan_equal
+from tusd_s3.store.concat import PlannedPart, Way, plan_assembly, plan_equal, plan_parts
 
 MIN = 5 * MIB
 LIMITS = Limits()
@@ -111,3 +114,38 @@ def test_more_parts_than_numbers_are_refused() -> None:
         plan_assembly([MIN + 1] * 12, limits)
     with pytest.raises(MaxSizeExceeded):
         plan_equal([MIN + 1] * 12, limits, part_size=MIN, copies=True)
+
+
+@pytest.mark.parametrize("way", Way)
+def test_every_way_joins_the_same_bytes(way: Way) -> None:
+    """What a store does not take changes how the parts are made, not what they hold."""
+    sizes = [0, 1, MIN - 1, MIN, MIN + 1, 64 * MIB]
+
+    parts = plan_parts(sizes, LIMITS, way, part_size=MIN)
+
+    assert tiles(parts, sizes)
+    assert any(part.is_copy for part in parts) == (way is not Way.STREAM)
+    assert (len({part.size for part in parts[:-1]}) == 1) == (way is not Way.COPY)
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [[5 * TIB], [5 * GIB] * 1024, [640 * GIB + 1, 640 * GIB - 1] * 4, [5 * TIB // 1000] * 1000],
+    ids=["one", "largest objects", "eight", "thousand"],
+)
+def test_the_largest_object_is_planned_in_no_time(
+    sizes: list[int], record_property: Callable[[str, object], None]
+) -> None:
+    """5 TiB: within the numbers, and copied but for the seams."""
+    began = time.perf_counter()
+
+    parts = plan_assembly(sizes, LIMITS)
+
+    took_ms = (time.perf_counter() - began) * 1000
+    stitched = sum(part.size for part in parts if not part.is_copy)
+    record_property("parts", len(parts))
+    print(f"{len(sizes)} partials: {len(parts)} parts, {stitched} bytes sent, {took_ms:.0f} ms")  # noqa: T201
+    assert tiles(parts, sizes)
+    assert len(parts) <= LIMITS.max_parts
+    assert stitched <= MIN * seams(sizes)
+    assert took_ms < 1000
