@@ -8,6 +8,7 @@ import pytest_asyncio
 
 from tests.conformance.bucket_suite import (
     ConditionSuite,
+    CopySuite,
     LifetimeSuite,
     ManySuite,
     MultipartEndSuite,
@@ -117,3 +118,7 @@ class TestMultipart(MultipartSuite):
 
 class TestMultipartEnd(MultipartEndSuite):
     """Complete and abort."""
+
+
+class TestCopy(CopySuite):
+    """Parts that come from objects of the bucket."""

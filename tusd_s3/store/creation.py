@@ -101,8 +101,11 @@ class Creator:
         return record.finished().describe(new.length, new.length, finished=True)
 
     def final_id(self, new: NewUpload) -> str:
-        """Return the id of a final upload: it follows from what was asked for."""
-        says = json.dumps([new.partials, new.metadata_raw]).encode()
+        """Return the id of a final upload: it follows from what was asked for.
+
+        As it was written, too: HEAD echoes the URLs of the request that made this upload.
+        """
+        says = json.dumps([new.partials, new.concat_raw, new.metadata_raw]).encode()
         return hashlib.sha256(says).hexdigest()[:32]
 
     async def create_final(self, new: NewUpload) -> str:

@@ -2,10 +2,8 @@
 
 The order of things is what keeps acknowledged bytes safe:
 
-1. A part is sent only when it is whole; the tail that it began with is deleted afterwards.
+1. A part is sent only when it is whole.
 2. The tail of an unfinished part is written when every part before it is stored.
-3. An upload slot is taken when a part is whole and given back when the bucket has answered; no
-   slot is held while waiting for a client.
 """
 
 import asyncio
@@ -13,12 +11,10 @@ from collections.abc import Callable
 
 import structlog
 
-from tusd_s3.digests import Digest
 from tusd_s3.errors import (
     ConditionFailed,
     LeaseLost,
     MaxSizeExceeded,
-    MultipartMissing,
     ObjectMissing,
     OutOfRoom,
     PartConflict,
@@ -28,9 +24,10 @@ from tusd_s3.errors import (
 )
 from tusd_s3.interfaces import Body
 from tusd_s3.model import Ended, ObjectHeaders
-from tusd_s3.store.buffer import BufferContent, PartBuffer
+from tusd_s3.store.buffer import PartBuffer
 from tusd_s3.store.depot import Depot
-from tusd_s3.store.state import Snapshot, Tail
+from tusd_s3.store.sender import PartSender
+from tusd_s3.store.state import Snapshot
 
 _log = structlog.get_logger()
 
@@ -56,11 +53,10 @@ class Uploader:
         self._depot = depot
         self._snapshot = snapshot
         self._ledger = snapshot.ledger
-        self._headers = headers
+        self._sender = PartSender(depot, snapshot, headers)
         self._remembered = remembered
         self._open = set() if remembered is None else {remembered}
         self._in_flight = asyncio.Semaphore(depot.parts_per_upload)
-        self._object_key = depot.names.object(snapshot.id.object_id)
         self._stop: Callable[[Ended], None] = lambda _: None
         self._expected: int | None = 0
         self._waiting: asyncio.Timeout | None = None
@@ -208,114 +204,26 @@ class Uploader:
         """Store a whole part; a failure is noted, so that the other parts go on."""
         answered = False
         try:
-            if not self._is_stored_already(buffer, number):
-                async with self._depot.slots:
-                    await self._send(buffer, number)
+            await self._sender.store_part(buffer, number)
             answered = True
-            await self._drop_tail(number)
-        except MultipartMissing as exc:
-            gone = UploadGone(exc.operation, exc.key, "the multipart upload vanished")
-            gone.__cause__ = exc
-            self._fail(gone)
         except StoreError as exc:
             self._fail(exc)
-        except OSError as exc:  # a temporary file that cannot be read back
-            self._fail(StoreError("upload_part", self._object_key, f"temporary file: {exc}"))
         finally:
             await buffer.close(answered=answered)
             self._open.discard(buffer)
             self._in_flight.release()
 
-    def _is_stored_already(self, buffer: PartBuffer, number: int) -> bool:
-        """Whether the part is in the bucket with the same checksum (it lay behind a gap).
-
-        Raises:
-            PartConflict: it is there with another checksum: the client sent other bytes than the
-                first time. That must never become an object.
-        """
-        known = self._ledger.stored(number)
-        if known is None or known.checksum is None:
-            return False
-        if known.checksum.algorithm != buffer.checksum.algorithm:
-            return False
-        if known.checksum != buffer.checksum:
-            _log.error(
-                "a part was sent again with other bytes", upload=str(self._snapshot.id), part=number
-            )
-            raise PartConflict("upload_part", self._object_key, f"part {number} has other bytes")
-        return True
-
-    async def _send(self, buffer: PartBuffer, number: int) -> None:
-        content = BufferContent(buffer)
-        bucket = self._depot.bucket
-        multipart_id = self._snapshot.id.multipart_id
-        if multipart_id is None:  # the whole upload fits in one part: this is the object
-            await bucket.put(self._object_key, content, headers=self._headers)
-            self._snapshot.object_exists = True
-            return
-        self._ledger.add(await bucket.upload_part(self._object_key, multipart_id, number, content))
-
-    async def _drop_tail(self, number: int) -> None:
-        """Delete the tail of a part that is stored; left behind it would do no harm."""
-        tail = self._snapshot.tail
-        if tail is None or tail.number != number or self._snapshot.id.multipart_id is None:
-            return  # a single object replaces its tail only when `.info` says so: see `Held`
-        self._snapshot.tail = None
-        await self._delete_quietly(tail.key)
-
     async def _keep_tail(self, buffer: PartBuffer) -> None:
         """Store the beginning of the next part, unless it would not count."""
-        number = self._number
-        if self._ledger.next_number != number:  # a part before failed, or it lay behind a gap
+        if self._ledger.next_number != self._number:  # a part before failed, or lay behind a gap
             return
-        old = self._snapshot.tail
-        key = self._depot.names.tail(self._snapshot.id.object_id, number)
         await buffer.seal()
         try:
-            etag = await self._put_tail(buffer, key, old)
+            await self._sender.store_tail(buffer, self._number)
         except StoreError as exc:
             self._fail(exc)
-            return
         finally:
             buffer.sending = False
-        self._snapshot.tail = Tail(number, key, buffer.size, etag)
-        if old is not None and old.key != key:  # tusd's plain tail: ours counts from now on
-            await self._delete_quietly(old.key)
-
-    async def _put_tail(self, buffer: PartBuffer, key: str, old: Tail | None) -> str:
-        """Write a tail over the one we know, and over no other (conditional writes)."""
-        content = BufferContent(buffer)
-        replaces = old.etag if old is not None and old.key == key else None
-        try:
-            async with self._depot.slots:
-                return await self._depot.bucket.put(
-                    key, content, if_match=replaces, if_absent=replaces is None
-                )
-        except ConditionFailed as exc:
-            etag = await self._stored_by_us(key, content)
-            if etag is None:
-                raise LeaseLost("put", key, "the tail belongs to somebody else") from exc
-            return etag
-
-    async def _stored_by_us(self, key: str, content: BufferContent) -> str | None:
-        """Return the ETag of the object if it has exactly our bytes: only the answer was lost."""
-        digest = Digest(content.checksum.algorithm)
-        try:
-            async with self._depot.bucket.get(key) as reader:
-                if reader.stat.size != content.size:
-                    return None
-                async for chunk in reader.chunks():
-                    digest.update(chunk)
-                return reader.stat.etag if digest.checksum == content.checksum else None
-        except ObjectMissing:
-            return None
-
-    async def _delete_quietly(self, key: str) -> None:
-        """Delete what does not count any more; left behind it would do no harm."""
-        try:
-            await self._depot.bucket.delete([key])
-        except StoreError as exc:
-            _log.warning("a tail was left behind", key=key, error=str(exc))
 
     # -- ending --------------------------------------------------------------------------------
 

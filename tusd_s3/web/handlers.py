@@ -192,11 +192,25 @@ class Handlers:
             info = await self._store.read(self._store.final_id(new))
         except UploadNotFound:
             rules.decide_concat(await self._store.read_many(partials), self._terms)
-            info = await self._store.create_final(new)
+            info = await self._record_final(new)
         if info.is_pending:
             info = await self._settle(info.id)
         location = self._location_of(request, info.id)
         return respond(request, answers.created(info, location, with_body=info.finished))
+
+    async def _record_final(self, new: NewUpload) -> UploadInfo:
+        """Record a final upload under its lock: not every bucket keeps the first of two records.
+
+        An equal request may have made the object meanwhile, and its record must not be lost.
+        """
+        final_id = self._store.final_id(new)
+        async with self._locker.hold(
+            final_id, on_release_requested=_let_go_soon, timeout_s=self._options.lock_timeout_s
+        ):
+            try:
+                return await self._store.read(final_id)
+            except UploadNotFound:
+                return await self._store.create_final(new)
 
     async def _settle(self, upload_id: str) -> UploadInfo:
         """Return the state under the lock, with the object made if every byte is there."""
