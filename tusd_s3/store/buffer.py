@@ -15,35 +15,11 @@ from tusd_s3.digests import Digest
 from tusd_s3.errors import OutOfRoom
 from tusd_s3.interfaces import Chunk
 from tusd_s3.model import KIB, MIB, Checksum
+from tusd_s3.store.maps import MapPool
 
 _PIECE = MIB  # handed to the transport at once
 _READ = MIB  # from temporary files: each read is a hop to a thread
 _MAPPED = 256 * KIB  # reservations from this on are memory maps, which go back to the system
-_KEEP_S = 1.0  # after so long an unused map gives its pages back
-
-
-class MapPool:
-    """Memory maps to be used again, the last one first: its pages are there and warm."""
-
-    def __init__(self) -> None:
-        self._free: dict[int, list[mmap.mmap]] = {}
-        self._trimming: asyncio.TimerHandle | None = None
-
-    def take(self, size: int) -> mmap.mmap:
-        """Return a map of ``size`` bytes."""
-        free = self._free.get(size)
-        return free.pop() if free else mmap.mmap(-1, size)
-
-    def give_back(self, used: mmap.mmap) -> None:
-        """Keep a map that nobody refers to any more."""
-        self._free.setdefault(len(used), []).append(used)
-        if self._trimming is None:
-            self._trimming = asyncio.get_running_loop().call_later(_KEEP_S, self._trim)
-
-    def _trim(self) -> None:
-        """Give all pages back. Maps that are in use are not here."""
-        self._trimming = None
-        self._free.clear()  # nothing refers to them: they are unmapped at once
 
 
 class Room(Protocol):
@@ -302,32 +278,3 @@ def _write_at(fd: int, data: Chunk, position: int) -> None:
     while view:
         count = os.pwrite(fd, view, position)
         view, position = view[count:], position + count
-
-
-class BufferContent:
-    """A part buffer as `Content`: fixed at the size it has now."""
-
-    def __init__(self, buffer: PartBuffer) -> None:
-        self._buffer = buffer
-        self.size = buffer.size
-        self.checksum = buffer.checksum
-
-    def chunks(self) -> AsyncIterator[Chunk]:
-        """Iterate over the bytes from the beginning."""
-        return self._buffer.chunks()
-
-
-class BytesContent:
-    """Bytes that are all there as `Content`: records and empty objects."""
-
-    def __init__(self, data: bytes, algorithm: str) -> None:
-        digest = Digest(algorithm)
-        digest.update(data)
-        self._data = data
-        self.size = len(data)
-        self.checksum = digest.checksum
-
-    async def chunks(self) -> AsyncIterator[Chunk]:
-        """Iterate over the bytes from the beginning."""
-        if self._data:
-            yield self._data

@@ -10,7 +10,7 @@ import structlog
 from tusd_s3.errors import ConditionFailed, StoreError
 from tusd_s3.interfaces import Body, Clock, Content
 from tusd_s3.model import Ended, NewUpload, ObjectHeaders, UploadInfo
-from tusd_s3.store.buffer import BufferContent, BytesContent
+from tusd_s3.store.content import BufferContent, BytesContent
 from tusd_s3.store.depot import Depot
 from tusd_s3.store.grid import Grid, Ledger, choose_grid
 from tusd_s3.store.info import Record, format_record

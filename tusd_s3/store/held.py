@@ -20,8 +20,9 @@ from tusd_s3.errors import (
 from tusd_s3.interfaces import Body, Lock
 from tusd_s3.model import ObjectHeaders, UploadInfo
 from tusd_s3.store.assembler import Assembler
-from tusd_s3.store.buffer import BytesContent, PartBuffer
+from tusd_s3.store.buffer import PartBuffer
 from tusd_s3.store.cache import StateCache
+from tusd_s3.store.content import BytesContent
 from tusd_s3.store.depot import Depot
 from tusd_s3.store.grid import Ledger
 from tusd_s3.store.info import Phase, Record, format_record

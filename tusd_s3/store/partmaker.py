@@ -17,8 +17,9 @@ from tusd_s3.errors import (
     UploadGone,
 )
 from tusd_s3.model import ObjectHeaders, ObjectStat, Part
-from tusd_s3.store.buffer import BufferContent, PartBuffer
+from tusd_s3.store.buffer import PartBuffer
 from tusd_s3.store.concat import PlannedPart, Range
+from tusd_s3.store.content import BufferContent
 from tusd_s3.store.depot import Depot
 
 _log = structlog.get_logger()

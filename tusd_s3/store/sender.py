@@ -22,7 +22,8 @@ from tusd_s3.errors import (
     UploadGone,
 )
 from tusd_s3.model import ObjectHeaders
-from tusd_s3.store.buffer import BufferContent, PartBuffer
+from tusd_s3.store.buffer import PartBuffer
+from tusd_s3.store.content import BufferContent
 from tusd_s3.store.depot import Depot
 from tusd_s3.store.state import Snapshot, Tail
 

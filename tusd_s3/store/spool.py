@@ -22,7 +22,8 @@ from pathlib import Path
 
 from tusd_s3.errors import OutOfRoom
 from tusd_s3.model import MIB
-from tusd_s3.store.buffer import MapPool, PartBuffer
+from tusd_s3.store.buffer import PartBuffer
+from tusd_s3.store.maps import MapPool
 
 SMALL = MIB  # bytes; reservations up to this may use the whole budget
 _SHARE = 8  # one part in so many of the budget is for small reservations only

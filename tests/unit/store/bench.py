@@ -13,7 +13,7 @@ from tusd_s3.buckets.disk import DiskBucket
 from tusd_s3.lockers.memory import MemoryLocker
 from tusd_s3.model import Ended, Kind, Limits, NewUpload, ObjectHeaders, Part, UploadInfo
 from tusd_s3.protocol.metadata import format_metadata
-from tusd_s3.store.buffer import BytesContent
+from tusd_s3.store.content import BytesContent
 from tusd_s3.store.held import Held
 from tusd_s3.store.keys import Names, parse_upload_id
 from tusd_s3.store.spool import Spool

@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 from tusd_s3.digests import checksum_of
 from tusd_s3.errors import OutOfRoom
 from tusd_s3.model import KIB
-from tusd_s3.store.buffer import BufferContent, BytesContent, MapPool, PartBuffer
+from tusd_s3.store.buffer import PartBuffer
+from tusd_s3.store.content import BufferContent, BytesContent
+from tusd_s3.store.maps import MapPool
 from tusd_s3.store.spool import Spool
 
 LARGE = 256 * KIB  # reservations from this on are memory maps
@@ -298,10 +300,9 @@ async def test_a_map_is_used_again_when_the_bucket_has_answered() -> None:
     assert spool.memory_free == 10 * LARGE
 
 
-async def test_unused_maps_go_back_to_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_unused_maps_go_back_to_the_system() -> None:
     """After a while: an idle server holds no memory."""
-    monkeypatch.setattr("tusd_s3.store.buffer._KEEP_S", 0.001)
-    pool = MapPool()
+    pool = MapPool(keep_s=0.001)
     pool.give_back(pool.take(LARGE))
     pool.give_back(pool.take(2 * LARGE))
     async with asyncio.timeout(5):

@@ -18,7 +18,7 @@ from tusd_s3.errors import (
 )
 from tusd_s3.interfaces import Content
 from tusd_s3.model import Ended, Kind, NewUpload, ObjectHeaders
-from tusd_s3.store.buffer import BytesContent
+from tusd_s3.store.content import BytesContent
 from tusd_s3.store.info import OURS, Record, format_record
 from tusd_s3.store.keys import Names, parse_upload_id
 from tusd_s3.store.objects import TAG
