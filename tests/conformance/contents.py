@@ -39,6 +39,20 @@ class BytesContent:
             yield view[start : start + self._chunk_size]
 
 
+class ChunkedContent(BytesContent):
+    """Bytes in exactly these chunks; ``size`` may be a lie."""
+
+    def __init__(self, *given: Chunk, size: int | None = None, algorithm: str = "CRC32") -> None:
+        super().__init__(b"".join(bytes(chunk) for chunk in given), algorithm)
+        self.size = self.size if size is None else size
+        self._given = given
+
+    async def chunks(self) -> AsyncIterator[Chunk]:
+        self.iterations += 1
+        for chunk in self._given:
+            yield chunk
+
+
 class CorruptContent(BytesContent):
     """Bytes whose checksum is that of other bytes of the same size."""
 
@@ -52,9 +66,11 @@ class Unreadable(Exception):
 
 
 class UnreadableContent(BytesContent):
-    """Bytes of which only the first half can be read."""
+    """Bytes of which only the first half can be read; then ``failure`` is raised."""
+
+    failure: Exception = Unreadable()
 
     async def chunks(self) -> AsyncIterator[Chunk]:
         self.iterations += 1
         yield self._data[: self.size // 2]
-        raise Unreadable
+        raise self.failure

@@ -28,6 +28,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 _MOTO_CHECKS_NOTHING = "moto does not verify checksums"
 _MOTO_500 = "moto answers 500 to a part of a multipart upload that does not exist"
+_MOTO_COPIES_ANYTHING = "moto ignores the condition of a copy"
+_MOTO_404 = "moto does not say what is missing when a copy has no source"
 # (kind, test): what a store itself does wrong. Strict: the day it is repaired is noticed.
 WEAKNESSES = {
     ("moto", "test_corrupted_content_never_becomes_visible"): _MOTO_CHECKS_NOTHING,
@@ -35,6 +37,9 @@ WEAKNESSES = {
     ("moto", "test_a_completed_multipart_upload_is_gone"): _MOTO_500,
     ("moto", "test_an_aborted_multipart_upload_is_gone"): _MOTO_500,
     ("moto", "test_what_never_was_cannot_be_used"): _MOTO_500,
+    ("moto", "test_nothing_is_copied_into_what_is_gone"): _MOTO_500,
+    ("moto", "test_only_the_version_that_was_meant_is_copied"): _MOTO_COPIES_ANYTHING,
+    ("moto", "test_a_missing_source_is_missing"): _MOTO_404,
     ("versitygw", "test_a_put_replaces_bytes_and_headers"): (
         "versitygw keeps the Content-Disposition of the object that is replaced"
     ),
@@ -53,7 +58,7 @@ def _known_weakness(any_bucket_kind: str, request: pytest.FixtureRequest) -> Non
     """Expect the failures of `WEAKNESSES`."""
     name = request.node.originalname
     if reason := WEAKNESSES.get((any_bucket_kind, name)):
-        request.node.add_marker(pytest.mark.xfail(reason=reason))
+        request.node.add_marker(pytest.mark.xfail(reason=reason, strict=True))
 
 
 @pytest.fixture(scope="module")

@@ -86,6 +86,11 @@ def test_a_limit_cannot_be_nothing() -> None:
         values.parse_positive_duration("0s")
 
 
+def test_a_limit_that_is_something_is_taken() -> None:
+    """As `parse_duration` reads it."""
+    assert values.parse_positive_duration("2m") == 120
+
+
 @pytest.mark.parametrize("value", ["a, b,", ["a", "b"], ("a", " b ")])
 def test_a_list_is_text_with_commas_or_a_list(value: object) -> None:
     """The environment has text, the file has lists; empty items are nothing."""

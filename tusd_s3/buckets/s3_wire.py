@@ -201,7 +201,7 @@ class Wire:
         data: Any = None,
         size: int | None = None,
     ) -> aiohttp.ClientResponse:
-        url, headers = _compose(self._base_url, key, arguments, query or {})
+        url, headers = compose(self._base_url, key, arguments, query or {})
         if size is not None:
             headers["Content-Length"] = str(size)
         frozen = await self._credentials.get_frozen_credentials()
@@ -217,7 +217,7 @@ class Wire:
         )
 
 
-def _compose(
+def compose(
     base_url: str, key: str, arguments: Mapping[str, Any], query: Mapping[str, str]
 ) -> tuple[str, CIMultiDict[str]]:
     """Return URL and headers of a call; an argument that has no place is a mistake of ours."""

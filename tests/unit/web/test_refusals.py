@@ -105,3 +105,11 @@ def test_early_end_of_a_pending_upload_tells_no_offset() -> None:
 
     assert refusal is not None
     assert refusal.headers == {}
+
+
+def test_early_end_without_an_upload_tells_no_offset() -> None:
+    """A small upload that did not come whole was not created."""
+    refusal = refusals.of_end(Ended.IDLE, None)
+
+    assert isinstance(refusal, errors.ReadTimeout)
+    assert "Upload-Offset" not in refusal.headers
