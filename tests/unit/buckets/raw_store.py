@@ -61,7 +61,7 @@ class RawStore:
     """What arrived, and what is answered: ``answers`` from the first to the last, then 200.
 
     Attributes:
-        answers: an answer, or None for no answer at all.
+        answers: an answer, None for none at all, ``b""`` for the end of the connection.
         early: answer as soon as the headers are there.
         seen: requests that arrived whole.
         connections: how many there were.
@@ -95,7 +95,9 @@ class RawStore:
         line, *lines = (await reader.readuntil(b"\r\n\r\n")).decode("ascii").split("\r\n")[:-2]
         headers = dict(text.split(": ", 1) for text in lines)
         assert len(headers) == len(lines), "no header comes twice"
-        request = Arrived(*line.split(" "), {n.lower(): v for n, v in headers.items()})
+        method, target, version = line.split(" ")
+        named = {name.lower(): value for name, value in headers.items()}
+        request = Arrived(method, target, version, named)
         self.heads.release()
         if not self.early:
             request.body = await reader.readexactly(int(headers.get("Content-Length", "0")))
@@ -104,6 +106,7 @@ class RawStore:
         if said is None:
             self.unanswered.release()
             await reader.read()
+        if not said:
             return False
         writer.write(said)
         await writer.drain()
@@ -141,7 +144,9 @@ class Keys:
         asked: how often somebody wanted them.
     """
 
-    def __init__(self, access_key: str = "a", secret_key: str = "s", token: str | None = None):
+    def __init__(
+        self, access_key: str = "a", secret_key: str = "s", token: str | None = None
+    ) -> None:
         self.current = ReadOnlyCredentials(access_key, secret_key, token)
         self.asked = 0
 

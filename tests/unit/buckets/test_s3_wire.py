@@ -31,22 +31,6 @@ from tusd_s3.model import KIB, MIB
 LIMIT_S = 5  # for what should happen at once
 PARTS = b"<ListPartsResult><IsTruncated>false</IsTruncated></ListPartsResult>"
 
-# every call: its answer if all is well, and how it is made
-CALLS: dict[str, tuple[bytes, Callable[[Wire], Awaitable[Any]]]] = {
-    "PutObject": (answer(), lambda wire: wire.put_object(Key="k", Body=content())),
-    "UploadPart": (
-        answer(),
-        lambda wire: wire.upload_part(
-            Key="k", UploadId="id", PartNumber=1, Body=content(SMALL + 1)
-        ),
-    ),
-    "HeadObject": (answer(), lambda wire: wire.head_object(Key="k")),
-    "GetObject": (answer(), lambda wire: read(wire)),
-    "DeleteObject": (answer(204), lambda wire: wire.delete_object(Key="k")),
-    "ListParts": (answer(200, PARTS), lambda wire: wire.list_parts(Key="k", UploadId="id")),
-}
-every_call = pytest.mark.parametrize("operation", CALLS)
-
 
 def content(size: int = 4, **options: Any) -> BytesContent:
     """Return so many bytes."""
@@ -59,6 +43,23 @@ async def read(wire: Wire, **arguments: Any) -> bytes:
     data: bytes = await got["Body"].raw_stream.read()
     got["Body"].close()
     return data
+
+
+# every call: its answer if all is well, and how it is made
+CALLS: dict[str, tuple[bytes, Callable[[Wire], Awaitable[Any]]]] = {
+    "PutObject": (answer(), lambda wire: wire.put_object(Key="k", Body=content())),
+    "UploadPart": (
+        answer(),
+        lambda wire: wire.upload_part(
+            Key="k", UploadId="id", PartNumber=1, Body=content(SMALL + 1)
+        ),
+    ),
+    "HeadObject": (answer(), lambda wire: wire.head_object(Key="k")),
+    "GetObject": (answer(), read),
+    "DeleteObject": (answer(204), lambda wire: wire.delete_object(Key="k")),
+    "ListParts": (answer(200, PARTS), lambda wire: wire.list_parts(Key="k", UploadId="id")),
+}
+every_call = pytest.mark.parametrize("operation", CALLS)
 
 
 @pytest_asyncio.fixture
@@ -106,7 +107,7 @@ class TestRequests:
                 "PUT /b/k?partNumber=10&uploadId=a%2Bb%2Fc%3D",
             ),
             (lambda w: w.head_object(Key="k"), "HEAD /b/k"),
-            (lambda w: read(w), "GET /b/k"),
+            (read, "GET /b/k"),
             (lambda w: w.delete_object(Key="k"), "DELETE /b/k"),
             (lambda w: w.list_parts(Key="k", UploadId="i~d"), "GET /b/k?uploadId=i~d"),
             (
@@ -371,7 +372,7 @@ class TestBodies:
         assert len(written) == 4
 
     def test_a_body_is_no_text(self) -> None:
-        """aiohttp asks nobody for it; a library that begins to is told."""
+        """It is asked for by nobody; a library that begins to is told."""
         with pytest.raises(TypeError):
             Outgoing(content()).decode()
 
