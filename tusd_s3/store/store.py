@@ -157,6 +157,12 @@ class Store:
 
     async def create_final(self, new: NewUpload) -> UploadInfo:
         """Record a final upload; see `UploadStore.create_final`."""
+        final_id = await self._creator.create_final(new)
+        try:
+            return await self.read(final_id)
+        except UploadNotFound:  # the record of one whose termination broke off was in the way
+            snapshot = await self._reader.read(parse_upload_id(final_id))
+            await Held(self._depot, self._reader, snapshot).terminate()
         return await self.read(await self._creator.create_final(new))
 
     # -- read and open -------------------------------------------------------------------------

@@ -108,7 +108,8 @@ class RawStore:
             await reader.read()
         if not said:
             return False
-        writer.write(said)
+        head, end, _ = said.partition(b"\r\n\r\n")
+        writer.write(head + end if method == "HEAD" else said)
         await writer.drain()
         closing = b"Connection: close" in said
         if self.early:

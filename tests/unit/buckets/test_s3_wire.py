@@ -142,7 +142,8 @@ class TestRequests:
         assert headers["accept-encoding"] == "identity"
         assert headers["x-amz-content-sha256"] == "UNSIGNED-PAYLOAD"
         signing = {"authorization", "x-amz-content-sha256", "x-amz-date"}
-        assert headers.keys() == {"host", "accept-encoding", *signing}
+        own = {"content-length"} if operation == "DeleteObject" else set()  # 0, aiohttp's
+        assert headers.keys() == {"host", "accept-encoding", *signing, *own}
 
     @pytest.mark.parametrize(
         ("argument", "header"),
@@ -461,14 +462,14 @@ class TestAnswers:
         """To HEAD and to GET alike."""
         said = answer(
             200,
-            b"",
+            b"1234567",
             ETag='"e"',
             Content_Type="video/mp4",
             Content_Disposition="inline",
             Last_Modified="Mon, 23 Nov 2026 03:56:10 GMT",
             X_Amz_Meta_Tus_Upload_Id="a+b",
         )
-        store.answers += [said.replace(b"Length: 0", b"Length: 7"), said]
+        store.answers += [said, said]
 
         head = await wire.head_object(Key="k")
         got = await wire.get_object(Key="k")
@@ -482,7 +483,7 @@ class TestAnswers:
             "LastModified": datetime(2026, 11, 23, 3, 56, 10, tzinfo=UTC),
             "Metadata": {"Tus-Upload-Id": "a+b"},
         }
-        assert got == {**head, "ContentLength": 0}
+        assert got == head
 
     async def test_an_object_is_read(self, wire: Wire, store: RawStore) -> None:
         """Whole or a range of it, as it is stored, on one connection."""
@@ -549,16 +550,17 @@ class TestAnswers:
         self, wire: Wire, store: RawStore, operation: str
     ) -> None:
         """As botocore tells it; HEAD has no body, so the status is the code."""
-        is_head = operation == "HeadObject"
-        store.answers.append(answer(404, b"" if is_head else REFUSED))
+        store.answers.append(answer(404, REFUSED))
 
         with pytest.raises(ClientError) as caught:
             await CALLS[operation][1](wire)
 
         assert caught.value.operation_name == operation
         response: Any = caught.value.response
-        assert response["Error"]["Code"] == ("404" if is_head else "NoSuchUpload")
-        assert response["Error"]["Message"] == ("" if is_head else "none there")
+        said = response["Error"]["Code"], response["Error"]["Message"]
+        assert said == (
+            ("404", "") if operation == "HeadObject" else ("NoSuchUpload", "none there")
+        )
         assert response["ResponseMetadata"]["HTTPStatusCode"] == 404
 
     @every_call
@@ -566,8 +568,7 @@ class TestAnswers:
         self, wire: Wire, store: RawStore, operation: str
     ) -> None:
         """A proxy's page."""
-        body = b"" if operation == "HeadObject" else b"<html>Bad Gateway<br>"
-        store.answers.append(answer(502, body))
+        store.answers.append(answer(502, b"<html>Bad Gateway<br>"))
 
         with pytest.raises(ClientError) as caught:
             await CALLS[operation][1](wire)
@@ -597,9 +598,8 @@ class TestConnections:
     ) -> None:
         """Also a refusal's: one is enough for all calls."""
         said, call = CALLS[operation]
-        is_head = operation == "HeadObject"
         for _ in range(2):
-            store.answers += [said, answer(404, b"" if is_head else REFUSED)]
+            store.answers += [said, answer(404, REFUSED)]
             await call(wire)
             with pytest.raises(ClientError):
                 await call(wire)

@@ -16,6 +16,7 @@ from tusd_s3.protocol.metadata import (
     filename_of,
     format_disposition,
     format_metadata,
+    is_metadata_key,
     parse_metadata,
     text,
 )
@@ -290,3 +291,11 @@ def test_no_value_gets_out_of_its_header(value: bytes) -> None:
     assert is_safe_field_value(format_disposition(filename, inline=True))
     assert filename is None or not set(filename) & set("/\\\r\n\0")
     assert len(format_disposition(filename, inline=True)) < 1_100
+
+
+@pytest.mark.parametrize(
+    ("key", "fits"), [("name", True), ("", False), ("a b", False), ("a,b", False), ("ä", False)]
+)
+def test_a_key_is_one_that_the_header_can_carry(key: str, fits: bool) -> None:
+    """CRE-11, CRE-12: visible ASCII without a comma."""
+    assert is_metadata_key(key) == fits

@@ -548,6 +548,21 @@ async def test_terminating_a_half_made_final_leaves_nothing_of_it(bench: Finals)
     assert await is_whole(bench, (await bench.join(ids)).id, data)
 
 
+async def test_a_final_whose_termination_broke_off_can_be_asked_for_again(bench: Finals) -> None:
+    """What the termination left is deleted first; then it is a new upload."""
+    ids, data = await bench.partials(30, 30)
+    info = await bench.join(ids)
+    bench.bucket.fail("delete", StoreBusy("delete", "?", "as the test wants it"), times=None)
+    with pytest.raises(StoreBusy):
+        await bench.terminate(info.id)
+    bench.bucket.heal()
+
+    again = await bench.join(ids)
+
+    assert again.id == info.id
+    assert await is_whole(bench, again.id, data)
+
+
 async def test_terminating_a_final_leaves_its_partials(bench: Finals) -> None:
     """TRM-03: they can be joined again."""
     ids, data = await bench.partials(12, 12)
