@@ -96,8 +96,9 @@ class Spool:
         """
         few = expected is not None and expected <= SMALL
         capacity = min(size, expected) if few and expected is not None else size
-        buffer = PartBuffer(self, algorithm, size, on_evict)
-        if await self.take_memory(capacity) and not buffer.use_memory(capacity):
+        has_memory = await self.take_memory(capacity)
+        buffer = PartBuffer(self, algorithm, size, on_evict)  # its age counts from here
+        if has_memory and not buffer.use_memory(capacity):
             self.refund_memory(capacity)
         if not buffer.in_memory:
             await buffer.use_file()

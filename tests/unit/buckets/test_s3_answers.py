@@ -102,7 +102,7 @@ class TestParts:
     )
     def test_what_is_no_page_is_an_error(self, body: bytes) -> None:
         """No XML, or a number that is none: nothing is guessed."""
-        with pytest.raises(ValueError, match="XML|invalid literal"):
+        with pytest.raises(ValueError, match=r"XML|invalid literal"):
             parse_parts(body)
 
 
