@@ -144,6 +144,5 @@ def _use_content_md5(request: Any, **_: Any) -> None:
     botocore would send CRC32, which stores older than 2025 refuse.
     """
     for name in ("x-amz-checksum-crc32", "x-amz-sdk-checksum-algorithm"):
-        if name in request.headers:
-            del request.headers[name]
+        del request.headers[name]  # no error if there is none
     request.headers["Content-MD5"] = checksum_of("MD5", request.data).value

@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import threading
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -527,18 +526,6 @@ class TestNeighbours:
             await bucket.delete(["held", "free"])
 
         assert await list_keys(bucket) == ["held"]
-        await bucket.close()
-
-    async def test_a_disk_that_hangs_does_not_hang_its_caller(self, folder: Path) -> None:
-        """A step that does not end is given up after the limit."""
-        bucket = DiskBucket(folder, timeout_s=0.2)
-        await bucket.start()
-        disk_is_back = threading.Event()
-
-        with pytest.raises(StoreBusy, match="too long"):
-            await bucket._threads.run("head", "key", disk_is_back.wait)
-
-        disk_is_back.set()
         await bucket.close()
 
     def test_a_discarded_file_takes_no_more_bytes(self, tmp_path: Path) -> None:
