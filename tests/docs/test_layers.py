@@ -24,6 +24,7 @@ PURE = (
     "store.info",
     "store.grid",
     "store.concat",
+    "store.snapshot",
     "store.objects",
 )
 IMPURE_LIBRARIES = {"asyncio", "time", "random", "socket", "threading", "subprocess", "os", "io"}

@@ -37,7 +37,8 @@ from tusd_s3.store.grid import choose_part_size
 from tusd_s3.store.info import Assembly, Record
 from tusd_s3.store.keys import parse_upload_id
 from tusd_s3.store.partmaker import PartMaker, put_whole
-from tusd_s3.store.state import Snapshot, StateReader
+from tusd_s3.store.snapshot import Snapshot
+from tusd_s3.store.state import StateReader
 
 _log = structlog.get_logger()
 _PARTS_AT_ONCE = 8  # of one final; what goes to the bucket needs a slot besides

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from tusd_s3.interfaces import Lock
 from tusd_s3.store.buffer import PartBuffer
-from tusd_s3.store.state import Snapshot
+from tusd_s3.store.snapshot import Snapshot
 
 
 @dataclass(slots=True)
@@ -68,3 +68,11 @@ class StateCache:
                 entry.tail_bytes = None
                 return True
         return False
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """The cache, and the lock whose holder's knowledge goes there."""
+
+    cache: StateCache
+    lock: Lock

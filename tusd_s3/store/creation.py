@@ -16,7 +16,8 @@ from tusd_s3.store.grid import Grid, Ledger, choose_grid
 from tusd_s3.store.info import Record, format_record
 from tusd_s3.store.keys import UploadId, is_multipart_id
 from tusd_s3.store.objects import object_headers
-from tusd_s3.store.state import Snapshot, StateReader
+from tusd_s3.store.snapshot import Snapshot
+from tusd_s3.store.state import StateReader
 
 _log = structlog.get_logger()
 

@@ -1,7 +1,6 @@
 """An upload in the hands of one request: append, finish, terminate."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import structlog
 
@@ -17,30 +16,23 @@ from tusd_s3.errors import (
     UploadGone,
     UploadNotFound,
 )
-from tusd_s3.interfaces import Body, Lock
+from tusd_s3.interfaces import Body
 from tusd_s3.model import ObjectHeaders, UploadInfo
 from tusd_s3.store.assembler import Assembler
 from tusd_s3.store.buffer import PartBuffer
-from tusd_s3.store.cache import StateCache
+from tusd_s3.store.cache import Memory
 from tusd_s3.store.content import BytesContent
 from tusd_s3.store.depot import Depot
 from tusd_s3.store.grid import Ledger
 from tusd_s3.store.info import Phase, Record, format_record
 from tusd_s3.store.keys import parse_upload_id
 from tusd_s3.store.objects import object_headers
-from tusd_s3.store.state import Snapshot, StateReader
+from tusd_s3.store.snapshot import Snapshot
+from tusd_s3.store.state import StateReader
 from tusd_s3.store.termination import abort, delete_all
 from tusd_s3.store.uploader import Uploader
 
 _log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Memory:
-    """The cache, and the lock whose holder's knowledge goes there."""
-
-    cache: StateCache
-    lock: Lock
 
 
 class Held:

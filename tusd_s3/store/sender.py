@@ -25,7 +25,7 @@ from tusd_s3.model import ObjectHeaders
 from tusd_s3.store.buffer import PartBuffer
 from tusd_s3.store.content import BufferContent
 from tusd_s3.store.depot import Depot
-from tusd_s3.store.state import Snapshot, Tail
+from tusd_s3.store.snapshot import Snapshot, Tail
 
 _log = structlog.get_logger()
 

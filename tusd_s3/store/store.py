@@ -46,10 +46,10 @@ from tusd_s3.errors import (
 )
 from tusd_s3.interfaces import Body, Bucket, Clock, Lock, ObjectReader
 from tusd_s3.model import Limits, NewUpload, UploadInfo
-from tusd_s3.store.cache import StateCache
+from tusd_s3.store.cache import Memory, StateCache
 from tusd_s3.store.creation import Creator
 from tusd_s3.store.depot import Depot
-from tusd_s3.store.held import Held, Memory
+from tusd_s3.store.held import Held
 from tusd_s3.store.info import Phase
 from tusd_s3.store.keys import Names, parse_upload_id
 from tusd_s3.store.quiet import Watchers

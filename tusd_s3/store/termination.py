@@ -7,7 +7,8 @@ import structlog
 
 from tusd_s3.errors import MultipartMissing, ObjectMissing, StoreRefused
 from tusd_s3.store.depot import Depot
-from tusd_s3.store.state import Snapshot, is_ours
+from tusd_s3.store.snapshot import Snapshot
+from tusd_s3.store.state import is_ours
 
 _log = structlog.get_logger()
 

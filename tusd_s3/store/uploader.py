@@ -27,7 +27,7 @@ from tusd_s3.model import Ended, ObjectHeaders
 from tusd_s3.store.buffer import PartBuffer
 from tusd_s3.store.depot import Depot
 from tusd_s3.store.sender import PartSender
-from tusd_s3.store.state import Snapshot
+from tusd_s3.store.snapshot import Snapshot
 
 _log = structlog.get_logger()
 

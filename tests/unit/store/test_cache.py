@@ -10,8 +10,8 @@ from tusd_s3.store.cache import StateCache
 from tusd_s3.store.grid import Ledger, choose_grid
 from tusd_s3.store.info import Record
 from tusd_s3.store.keys import UploadId
+from tusd_s3.store.snapshot import Snapshot
 from tusd_s3.store.spool import Spool
-from tusd_s3.store.state import Snapshot
 
 
 @dataclass(frozen=True)

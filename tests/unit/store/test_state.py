@@ -18,7 +18,8 @@ from tusd_s3.model import ObjectHeaders
 from tusd_s3.store.info import Phase
 from tusd_s3.store.keys import UploadId, parse_upload_id
 from tusd_s3.store.objects import TAG
-from tusd_s3.store.state import Snapshot, StateReader
+from tusd_s3.store.snapshot import Snapshot
+from tusd_s3.store.state import StateReader
 
 
 def reader(bench: Bench) -> StateReader:
