@@ -1,13 +1,9 @@
 """Signatures of requests to S3: botocore's, without its containers. No I/O."""
 
-from functools import lru_cache
-from hmac import digest
 from typing import Any
 
 from botocore.auth import S3SigV4Auth
 from multidict import CIMultiDict
-
-_REMEMBERED = 64  # derived keys: four for each pair of credentials and day
 
 
 class Request:
@@ -26,8 +22,8 @@ class Request:
 class Signer(S3SigV4Auth):  # type: ignore[misc]  # botocore has no types
     """botocore's signer for requests whose body is not hashed.
 
-    Only what costs three quarters of its time is done another way: its headers are e-mail
-    messages, and it derives the key anew that holds for a day.
+    Only what costs most of its time is done another way: it keeps headers in e-mail messages,
+    three of them for each request.
 
     Args:
         region: as in the signatures.
@@ -66,11 +62,3 @@ class Signer(S3SigV4Auth):  # type: ignore[misc]  # botocore has no types
 
     def _should_sha256_sign_payload(self, _request: Request) -> bool:
         return False  # a checksum guards it
-
-    def _sign(self, key: bytes, msg: str, hex: bool = False) -> Any:  # noqa: A002
-        return digest(key, msg.encode(), "sha256").hex() if hex else _derive(key, msg)
-
-
-@lru_cache(_REMEMBERED)
-def _derive(key: bytes, message: str) -> bytes:
-    return digest(key, message.encode(), "sha256")

@@ -12,7 +12,7 @@ from urllib.parse import quote, urlencode
 
 import aiohttp
 from aiohttp.abc import AbstractStreamWriter
-from multidict import CIMultiDict, istr
+from multidict import CIMultiDict
 from yarl import URL
 
 from tusd_s3.buckets.s3_answers import parse_headers, parse_parts, parse_refusal
@@ -22,7 +22,7 @@ from tusd_s3.model import KIB
 
 SMALL = 64 * KIB  # a body up to this size is sent in one piece with the headers
 
-_NO_AUTOMATIC = tuple(istr(name) for name in ("User-Agent", "Accept", "Content-Type"))
+_NO_AUTOMATIC = ("User-Agent", "Accept", "Content-Type")
 
 # arguments of boto's methods, and the headers and query parameters they become
 _HEADERS = {
