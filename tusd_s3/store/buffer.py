@@ -17,7 +17,7 @@ from tusd_s3.interfaces import Chunk
 from tusd_s3.model import KIB, MIB, Checksum
 from tusd_s3.store.maps import MapPool
 
-_PIECE = MIB  # handed to the transport at once
+_PIECE = 4 * MIB  # handed to the transport at once
 _READ = MIB  # from temporary files: each read is a hop to a thread
 _MAPPED = 256 * KIB  # reservations from this on are memory maps, which go back to the system
 
