@@ -2,7 +2,7 @@
 
 import hashlib
 import random
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -27,19 +27,6 @@ MIN = 5 * MIB
 LIMITS = Limits(preferred_part=MIN)
 SIZES = [0, 1, MIN - 1, MIN, MIN + 1, 64 * MIB]
 SEAMS = 1  # the first two make a part together; all that follow are large enough
-
-
-@pytest.fixture(scope="module")
-def account(any_bucket_kind: str, request: pytest.FixtureRequest) -> Iterator[S3Server | None]:
-    """The server of each chosen kind, its credentials in the environment; None for disk."""
-    if any_bucket_kind == "disk":
-        yield None
-        return
-    server: S3Server = request.getfixturevalue("s3_of")(any_bucket_kind)
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in server.env().items():
-            patch.setenv(name, value)
-        yield server
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -1,6 +1,6 @@
 """The stories of `store_suite` on every bucket there is."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -17,19 +17,6 @@ from tusd_s3.model import Limits
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 LIMITS = Limits(preferred_part=PART)
-
-
-@pytest.fixture(scope="module")
-def account(any_bucket_kind: str, request: pytest.FixtureRequest) -> Iterator[S3Server | None]:
-    """The server of each chosen kind, its credentials in the environment; None for disk."""
-    if any_bucket_kind == "disk":
-        yield None
-        return
-    server: S3Server = request.getfixturevalue("s3_of")(any_bucket_kind)
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in server.env().items():
-            patch.setenv(name, value)
-        yield server
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -27,6 +27,7 @@ from tusd_s3.store.grid import Ledger
 from tusd_s3.store.info import Phase, Record, format_record
 from tusd_s3.store.keys import parse_upload_id
 from tusd_s3.store.objects import object_headers
+from tusd_s3.store.sender import delete_quietly
 from tusd_s3.store.snapshot import Snapshot
 from tusd_s3.store.state import StateReader
 from tusd_s3.store.termination import abort, delete_all
@@ -181,7 +182,7 @@ class Held:
         await self._rewrite(snapshot.record.finished())
         tail, snapshot.tail = snapshot.tail, None  # it counted until the record said so
         if tail is not None:
-            await self._delete_tail(tail.key)
+            await delete_quietly(self._depot.bucket, tail.key)
         if self._depot.delete_partials and snapshot.record.partials is not None:
             await self._delete_partials(snapshot.record.partials)
 
@@ -285,9 +286,3 @@ class Held:
                 raise LeaseLost("put", key, "the record was changed by somebody else") from exc
         self.snapshot.record = record
         self.snapshot.etag = etag
-
-    async def _delete_tail(self, key: str) -> None:
-        try:
-            await self._depot.bucket.delete([key])
-        except StoreError as exc:
-            _log.warning("a tail was left behind", key=key, error=str(exc))

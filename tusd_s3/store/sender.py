@@ -21,6 +21,7 @@ from tusd_s3.errors import (
     StoreError,
     UploadGone,
 )
+from tusd_s3.interfaces import Bucket
 from tusd_s3.model import ObjectHeaders
 from tusd_s3.store.buffer import PartBuffer
 from tusd_s3.store.content import BufferContent
@@ -72,7 +73,7 @@ class PartSender:
             etag = await self._put_tail(buffer, key, old)
         self._snapshot.tail = Tail(number, key, buffer.size, etag)
         if old is not None and old.key != key:  # tusd's plain tail: ours counts from now on
-            await self._delete_quietly(old.key)
+            await delete_quietly(self._depot.bucket, old.key)
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -119,7 +120,7 @@ class PartSender:
         if tail is None or tail.number != number or self._snapshot.id.multipart_id is None:
             return  # a single object replaces its tail only when `.info` says so: see `Held`
         self._snapshot.tail = None
-        await self._delete_quietly(tail.key)
+        await delete_quietly(self._depot.bucket, tail.key)
 
     async def _put_tail(self, buffer: PartBuffer, key: str, old: Tail | None) -> str:
         """Write a tail over the one we know, and over no other (conditional writes)."""
@@ -149,9 +150,10 @@ class PartSender:
         except ObjectMissing:
             return None
 
-    async def _delete_quietly(self, key: str) -> None:
-        """Delete what does not count any more; left behind it would do no harm."""
-        try:
-            await self._depot.bucket.delete([key])
-        except StoreError as exc:
-            _log.warning("a tail was left behind", key=key, error=str(exc))
+
+async def delete_quietly(bucket: Bucket, key: str) -> None:
+    """Delete a tail that does not count any more; left behind it would do no harm."""
+    try:
+        await bucket.delete([key])
+    except StoreError as exc:
+        _log.warning("a tail was left behind", key=key, error=str(exc))
