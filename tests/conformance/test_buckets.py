@@ -1,6 +1,6 @@
 """Every bucket keeps the promises of `interfaces.Bucket`."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -59,19 +59,6 @@ def _known_weakness(any_bucket_kind: str, request: pytest.FixtureRequest) -> Non
     name = request.node.originalname
     if reason := WEAKNESSES.get((any_bucket_kind, name)):
         request.node.add_marker(pytest.mark.xfail(reason=reason, strict=True))
-
-
-@pytest.fixture(scope="module")
-def account(any_bucket_kind: str, request: pytest.FixtureRequest) -> Iterator[S3Server | None]:
-    """The server of each chosen kind, its credentials in the environment; None for disk."""
-    if any_bucket_kind == "disk":
-        yield None
-        return
-    server: S3Server = request.getfixturevalue("s3_of")(any_bucket_kind)
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in server.env().items():
-            patch.setenv(name, value)
-        yield server
 
 
 @pytest.fixture
